@@ -1,0 +1,164 @@
+"""The `meta` port: what every metadata engine offers, and its limits (FoundationDB's, so that it could be one).
+
+Keys are byte strings in memcmp order, a shorter key before its continuations. A *transaction function* is a coroutine
+function that reads a snapshot through its `Transaction` and records writes there; it must be free of side effects, since
+it is run again whenever something it read has changed before its commit. Nothing of the caller runs under a lock.
+
+Transactions are strictly serializable: what was read is read again at the commit and compared, keys and ranges alike. A
+committed transaction is durable when `transact` returns. Reads never suspend on an embedded engine.
+
+*Stamps.* A stamp is 16 bytes, `epoch u32 ‖ commit u64 ‖ n u32`, big-endian: ordered as commits are. A transaction
+obtains an `Ordinal` from `append` or `stamp()`; the engine turns it into a stamp at commit and writes it where
+`put(…, stamp=)` and `put_at(…)` ask for it. The stamps of a transaction are `committed.stamp(ordinal)`.
+
+*Feed.* `append` adds a record to a named, ordered feed. Its cursor is its stamp. A feed is complete and in commit order:
+whoever reads to the end and reads again later misses nothing and sees nothing twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import NewType, Protocol, TypeVar
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+Ordinal = NewType("Ordinal", int)
+"""The n-th stamp of a transaction, before its commit."""
+
+Pairs = list[tuple[bytes, bytes]]
+
+KEY_BYTES = 2_560  # PostgreSQL's b-tree ends at 2,704; the longest S3 key, all zeros and escaped, needs 2,090
+VALUE_BYTES = 100_000
+TRANSACTION_BYTES = 10_000_000
+TRANSACTION_S = 5.0
+STAMP_BYTES = 16
+FEED_BYTES = 32  # a feed's name
+
+NO_STAMP = bytes(STAMP_BYTES)
+
+
+def invert(stamp: bytes) -> bytes:
+    """The stamp with every bit flipped, so that newer sorts first; its own inverse."""
+    return (int.from_bytes(stamp, "big") ^ ((1 << 128) - 1)).to_bytes(STAMP_BYTES, "big")
+
+
+class Reader(Protocol):
+    """Consistent reads. `range` is `start` ≤ key < `end`, at most `limit` pairs, from the end when `reverse`."""
+
+    async def get(self, key: bytes) -> bytes | None: ...
+
+    async def range(self, start: bytes, end: bytes, limit: int, *, reverse: bool = False) -> Pairs: ...
+
+
+class Transaction(Reader, Protocol):
+    """Reads of one snapshot, overlaid with this transaction's own plain puts and deletes; and its writes.
+
+    Reading a key or range that holds this transaction's own `add` or stamped write raises `Invalid`.
+    A later write to the same key replaces an earlier one; `add` accumulates.
+    """
+
+    def put(self, key: bytes, value: bytes, *, stamp: Ordinal | None = None) -> None:
+        """Set `key`. With `stamp`, the stored value is the 16 bytes of that stamp followed by `value`."""
+        ...
+
+    def put_at(self, prefix: bytes, stamp: Ordinal, value: bytes) -> None:
+        """Set the key `prefix ‖ invert(stamp)`; the stored value is the stamp followed by `value`."""
+        ...
+
+    def delete(self, key: bytes) -> None:
+        """Remove `key` if it is there."""
+        ...
+
+    def add(self, key: bytes, delta: int) -> None:
+        """Add to a counter without reading it: two transactions that add never conflict.
+
+        A counter is a signed 64-bit integer, little-endian; absent is zero; one that reaches zero is removed.
+        """
+        ...
+
+    def stamp(self) -> Ordinal:
+        """A new stamp of this transaction, without a feed record."""
+        ...
+
+    def append(self, feed: bytes, value: bytes) -> Ordinal:
+        """Add a record to the end of `feed`; returns the ordinal of its stamp."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a commit gave: `base` is the stamp of ordinal 0, or NO_STAMP where the transaction wrote nothing."""
+
+    base: bytes
+
+    def stamp(self, ordinal: Ordinal) -> bytes:
+        return (int.from_bytes(self.base, "big") + ordinal).to_bytes(STAMP_BYTES, "big")
+
+
+class Snapshot(Reader, Protocol):
+    """One consistent state, for at most TRANSACTION_S; then its reads raise `SnapshotExpired`. Close it."""
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Snapshot: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPage:
+    """`records` in order as (cursor, value); `cursor` to ask with next: the last record's, or the one asked with."""
+
+    records: Sequence[tuple[bytes, bytes]]
+    cursor: bytes
+
+
+class Meta(Reader, Protocol):
+    """An engine. Single reads see the newest committed state. Safe to use from any thread of its process."""
+
+    @property
+    def epoch(self) -> int:
+        """The store's epoch: bumped by a restore, a fail-over with loss, or a move."""
+        ...
+
+    def snapshot(self) -> Snapshot: ...
+
+    async def transact(self, fn: Callable[[Transaction], Awaitable[T]]) -> tuple[T, Committed]:
+        """Run `fn`, commit, and return its result once it is durable.
+
+        Raises:
+            Invalid: a limit is exceeded (key, value, transaction).
+            Conflicted: it lost against others too often.
+            NoSpace, Unavailable: the engine cannot write now. For `Unavailable` the outcome may be unknown.
+            What `fn` raises; then nothing is written.
+        """
+        ...
+
+    async def feed(self, feed: bytes, after: bytes | None, limit: int) -> FeedPage:
+        """Records after the cursor `after` (None: from the oldest retained).
+
+        Raises:
+            CursorExpired: the cursor is of another epoch, or records after it have been trimmed.
+        """
+        ...
+
+    async def feed_end(self, feed: bytes) -> bytes:
+        """The cursor after which only records yet to come lie."""
+        ...
+
+    async def trim(self, feed: bytes, keep: int) -> int:
+        """Remove the oldest records so that about `keep` remain; at most 10,000 a call. Returns how many went."""
+        ...
+
+    async def readable_since(self) -> bytes:
+        """A 16-byte stamp: every commit up to it is visible to every reader of every process from now on."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def clip(records: Sequence[tuple[bytes, bytes]], after: bytes) -> FeedPage:
+    """A page of `records`, whose cursor is the last one's or `after` when there is none."""
+    return FeedPage(records, records[-1][0] if records else after)

@@ -1,0 +1,137 @@
+"""The `segments` port: append-only files of extents, the same for every data model above.
+
+An *extent* is a run of payload bytes inside a segment, written once, never rewritten, never punched. It names its
+*owner* (opaque bytes to this room: the key of what refers to it), so that compaction can find the reference. A crc32c
+per 64 KiB, counted from the extent's start, lies apart from the payload.
+
+Who may call: any thread or coroutine of the process that opened the store; see `devices/waiting.py` for how one
+coroutine serves both. Payload arguments may be bytes, bytearray or memoryview and are not modified or kept.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from isotherm.meta.port import Reader, Transaction
+
+BLOCK_BYTES = 65_536
+EXTENT_BYTES_MOST = 256 << 20
+
+Buffer = bytes | bytearray | memoryview
+
+_EXTENT = struct.Struct(">QQQI")
+
+
+class Media(Enum):
+    """Media classes: `performance` near compute, `capacity` behind it."""
+
+    PERFORMANCE = "performance"
+    CAPACITY = "capacity"
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Where payload lies.
+
+    `offset` is of the first payload byte in the segment. `check` is the crc32c of the payload when it is at most one
+    block, else the crc32c of the packed big-endian u32 block checksums that follow the payload.
+    """
+
+    segment: int
+    offset: int
+    length: int
+    check: int
+
+    def pack(self) -> bytes:
+        return _EXTENT.pack(self.segment, self.offset, self.length, self.check)
+
+
+EXTENT_PACKED_BYTES = _EXTENT.size
+
+
+def unpack_extents(packed: bytes) -> list[Extent]:
+    """The inverse of `b"".join(extent.pack() for …)`."""
+    return [Extent(*fields) for fields in _EXTENT.iter_unpack(packed)]
+
+
+class ExtentStream(Protocol):
+    """A large payload on its way into a segment of its own. End it with `finish` or `abort`, always."""
+
+    async def write(self, data: Buffer) -> None: ...
+
+    async def finish(self) -> list[Extent]:
+        """Make it durable; the extents in order, each ≤ EXTENT_BYTES_MOST."""
+        ...
+
+    async def abort(self) -> None:
+        """Give up: what was written is accounted as dead. Never raises for a device's failure."""
+        ...
+
+
+class Referrer(Protocol):
+    """How a data model finds and rewrites its own references. Registered for the first byte of its owners."""
+
+    async def referenced(self, reader: Reader, owner: bytes, extents: Collection[Extent]) -> set[Extent]:
+        """Those of `extents` to which `owner` refers now."""
+        ...
+
+    async def relocate(self, txn: Transaction, owner: bytes, moves: Mapping[Extent, Extent]) -> set[Extent]:
+        """Replace old extents (keys) by new ones wherever `owner` refers to them; the old ones that were replaced."""
+        ...
+
+
+class Segments(Protocol):
+    """A store of segments.
+
+    Errors of all reads: `Corrupt` when a checksum does not fit; `NotFound` when the segment is gone (the reference was
+    moved meanwhile: resolve it again). Of all writes: `NoSpace`; `Unavailable` after any other device error, whereupon
+    the segment concerned is never written again.
+    """
+
+    async def append(self, owner: bytes, data: Buffer, media: Media = Media.PERFORMANCE) -> Extent:
+        """Write a small payload (≤ 4 MiB), sharing a segment and its fsync with others. Durable on return."""
+        ...
+
+    def stream(self, owner: bytes, media: Media = Media.PERFORMANCE) -> ExtentStream: ...
+
+    def read_now(self, extent: Extent, offset: int, length: int) -> bytes | None:
+        """Verified bytes of a range within the extent if they are at hand; None where reading would block."""
+        ...
+
+    async def read(self, extent: Extent, offset: int, length: int) -> bytes:
+        """Verified bytes; may wait for the device. Meant for up to a few MiB."""
+        ...
+
+    def chunks(self, extent: Extent, offset: int, length: int) -> AsyncIterator[bytes]:
+        """Verified bytes in pieces of at most 1 MiB."""
+        ...
+
+    def sendable(self, extent: Extent, offset: int, length: int) -> tuple[int, int] | None:
+        """(descriptor, file offset) for sendfile, when this process has verified every block of the range lately.
+
+        The descriptor is valid until control returns to the event loop; duplicate it to keep it.
+        """
+        ...
+
+    async def share(self, txn: Transaction, extents: Sequence[Extent], owner: bytes, also: bytes) -> None:
+        """Within the transaction that makes `also` refer to what `owner` refers to (a copy): one row for each of them."""
+        ...
+
+    async def discard(self, txn: Transaction, extents: Sequence[Extent], owner: bytes) -> None:
+        """Within a transaction that removes the reference of `owner` to `extents`: account their payload as dead.
+
+        Extents that have been shared lose this owner's row instead, and die with the last one.
+        """
+        ...
+
+    async def abandon(self, extents: Sequence[Extent], owner: bytes) -> None:
+        """Account extents that were written but never referred to as dead. Best effort, in a transaction of its own."""
+        ...
+
+    def close(self) -> None:
+        """Seal this process's open segments."""
+        ...
