@@ -1,0 +1,60 @@
+"""What a verb of the S3 protocol receives and gives back: the seam between the connection and the verbs.
+
+The connection (connection.py and what it uses) parses, authenticates, limits and sends; verbs translate between S3's
+words and `objects.Space`. Neither knows the other's inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+from isotherm.objects.model import Body
+from isotherm.objects.space import Reading, Space
+
+
+@dataclass(slots=True)
+class Request:
+    """An authenticated request.
+
+    `path` is the percent-decoded path (without a virtual host's bucket), `bucket` and `key` are "" where there is none.
+    `query` maps decoded names to decoded values ("" for a bare name); repeated names keep the first value. `headers`
+    maps lower-case names to values; repeated names are joined with ",". `body` is already freed of aws-chunked framing;
+    `trailers` is filled when it has ended. `space` is the authenticated tenant's.
+    """
+
+    id: str
+    method: str
+    path: str
+    bucket: str
+    key: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: Body
+    trailers: dict[str, str]
+    space: Space
+    access_key: str
+    region: str
+
+
+@dataclass(slots=True)
+class Ranged:
+    """A part of an opened version to send; the connection closes the reading."""
+
+    reading: Reading
+    offset: int
+    length: int
+
+
+@dataclass(slots=True)
+class Reply:
+    """`body` is whole bytes, a range of an object, or an iterator of pieces (sent chunked).
+
+    Date, Server, Content-Length, x-amz-request-id, x-amz-id-2 and Connection are the connection's to add; for HEAD it
+    sends no body but the Content-Length of it: `length` where the body is not given.
+    """
+
+    status: int = 200
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    body: bytes | Ranged | AsyncIterator[bytes] = b""
+    length: int | None = None
