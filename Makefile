@@ -1,0 +1,51 @@
+# Every target makes and fills .venv by itself (tools/venv); Python 3.11 or newer with venv and pip is all that is needed.
+#
+#   make demo  [KEEP=1]              the main job, on real documents, with a crash in the middle
+#   make test  [ARGS="-k feed -x"]   all tests
+#   make check                       format, lint, types, imports, architecture
+#   make bench ROOM=s3 [QUICK=1]     a room's benchmarks: benchmarks/results/<room>.json and FIGURE lines
+#   make torture [ARGS=…]            the long fault runs
+#   make compat S3_TESTS=<checkout>  Ceph's s3-tests, from a checkout of yours, against a server started for it
+#
+# PYTHON=/path/to/python3.11 chooses the interpreter that .venv is made with.
+
+MAKEFLAGS += --no-print-directory
+export PYTHON
+BIN := .venv/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench torture compat
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+demo:
+	@tools/venv demo
+	@$(BIN)/python -m demo $(if $(KEEP),--keep)
+
+test:
+	@tools/venv dev
+	@$(BIN)/python -m pytest $(ARGS)
+
+check:
+	@tools/venv dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/architecture
+
+bench:
+	@test -n "$(ROOM)" || { echo "Which room? make bench ROOM=<one of: $$(ls benchmarks 2>/dev/null | tr '\n' ' ')>"; exit 2; }
+	@tools/venv dev
+	@$(BIN)/python -m benchmarks $(ROOM) $(if $(QUICK),--quick)
+
+torture:
+	@tools/venv dev
+	@$(BIN)/python -m pytest -m torture --timeout=0 -rA $(ARGS)
+
+compat:
+	@test -d "$(S3_TESTS)" || { echo "Where are Ceph's s3-tests? make compat S3_TESTS=<checkout of ceph/s3-tests>"; exit 2; }
+	@tools/venv dev
+	@$(BIN)/python -m tests.compat $(S3_TESTS) $(ARGS)
