@@ -4,6 +4,12 @@ An *extent* is a run of payload bytes inside a segment, written once, never rewr
 *owner* (opaque bytes to this room: the key of what refers to it), so that compaction can find the reference. A crc32c
 per 64 KiB, counted from the extent's start, lies apart from the payload.
 
+*Life of an extent.* `append` or a stream writes it, durable on return. The transaction that first refers to it calls
+`refer`: from then on its payload counts as live. A transaction that copies the reference calls `share`; one that removes
+a reference calls `discard`; the last reference takes the payload out of the live bytes. What was written and never
+referred to was never live and needs no clean-up. Compaction moves live extents, tells the `Referrer` of their owners in
+the same transaction, and unlinks a segment only when no live byte and no older reader (`reading`) is left.
+
 Who may call: any thread or coroutine of the process that opened the store; see `devices/waiting.py` for how one
 coroutine serves both. Payload arguments may be bytes, bytearray or memoryview and are not modified or kept.
 """
@@ -12,6 +18,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -68,7 +75,7 @@ class ExtentStream(Protocol):
         ...
 
     async def abort(self) -> None:
-        """Give up: what was written is accounted as dead. Never raises for a device's failure."""
+        """Give up: what was written is cut off, or stays behind as dead. Never raises for a device's failure."""
         ...
 
 
@@ -117,19 +124,34 @@ class Segments(Protocol):
         """
         ...
 
-    async def share(self, txn: Transaction, extents: Sequence[Extent], owner: bytes, also: bytes) -> None:
-        """Within the transaction that makes `also` refer to what `owner` refers to (a copy): one row for each of them."""
-        ...
+    def reading(self) -> AbstractAsyncContextManager[None]:
+        """Enter before resolving references that will be read for longer than one read (a streamed answer, a backup).
 
-    async def discard(self, txn: Transaction, extents: Sequence[Extent], owner: bytes) -> None:
-        """Within a transaction that removes the reference of `owner` to `extents`: account their payload as dead.
-
-        Extents that have been shared lose this owner's row instead, and die with the last one.
+        No segment that such a reader can have resolved is unlinked until it leaves. Small reads go without: they may
+        meet `NotFound` and resolve again.
         """
         ...
 
-    async def abandon(self, extents: Sequence[Extent], owner: bytes) -> None:
-        """Account extents that were written but never referred to as dead. Best effort, in a transaction of its own."""
+    async def refer(self, txn: Transaction, extents: Collection[Extent]) -> None:
+        """Within the transaction that makes an owner refer to extents just written: their payload is live from now on.
+
+        Raises:
+            Unavailable: a segment was given up before this transaction; write the payload again.
+        """
+        ...
+
+    async def share(self, txn: Transaction, extents: Collection[Extent], owner: bytes, also: bytes) -> None:
+        """Within the transaction that makes `also` refer to what `owner` refers to (a copy): one row for each of them.
+
+        The transaction must have read the reference of `owner`.
+        """
+        ...
+
+    async def discard(self, txn: Transaction, extents: Collection[Extent], owner: bytes) -> None:
+        """Within a transaction that removes every reference of `owner` to `extents`: account their payload as dead.
+
+        Extents that have been shared lose this owner's row instead, and die with the last one.
+        """
         ...
 
     def close(self) -> None:
