@@ -1,0 +1,1 @@
+"""The tests, by room; `tests.<room>.<module>` imports what they share."""
