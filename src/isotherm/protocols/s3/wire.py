@@ -20,7 +20,8 @@ class Request:
     `path` is the percent-decoded path (without a virtual host's bucket), `bucket` and `key` are "" where there is none.
     `query` maps decoded names to decoded values ("" for a bare name); repeated names keep the first value. `headers`
     maps lower-case names to values; repeated names are joined with ",". `body` is already freed of aws-chunked framing;
-    `trailers` is filled when it has ended. `space` is the authenticated tenant's.
+    `trailers` is filled when it has ended. `space` is the authenticated tenant's, `owner` its name, which S3 calls the owner's id.
+    Header values are decoded as ISO 8859-1, byte for byte; those of a `Reply` are encoded so.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Request:
     space: Space
     access_key: str
     region: str
+    owner: str = ""
 
 
 @dataclass(slots=True)
