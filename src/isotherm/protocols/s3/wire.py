@@ -21,7 +21,8 @@ class Request:
     `query` maps decoded names to decoded values ("" for a bare name); repeated names keep the first value. `headers`
     maps lower-case names to values; repeated names are joined with ",". `body` is already freed of aws-chunked framing;
     `trailers` is filled when it has ended. `space` is the authenticated tenant's, `owner` its name, which S3 calls the owner's id.
-    Header values are decoded as ISO 8859-1, byte for byte; those of a `Reply` are encoded so.
+    Header values are decoded as ISO 8859-1, byte for byte; those of a `Reply` are encoded so. `operation` is the router's to
+    set, before anything else: S3's name of the call ("GetObject"), for counters and the access log.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Request:
     access_key: str
     region: str
     owner: str = ""
+    operation: str = ""
 
 
 @dataclass(slots=True)
@@ -53,10 +55,27 @@ class Reply:
     """`body` is whole bytes, a range of an object, or an iterator of pieces (sent chunked).
 
     Date, Server, Content-Length, x-amz-request-id, x-amz-id-2 and Connection are the connection's to add; for HEAD it
-    sends no body but the Content-Length of it: `length` where the body is not given.
+    sends no body but the Content-Length of it: `length` where the body is not given. `code` is the S3 error code of an
+    error reply, for the access log.
     """
 
     status: int = 200
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes | Ranged | AsyncIterator[bytes] = b""
     length: int | None = None
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What an error reply may tell of its request; "" for what was not known when it was refused.
+
+    `id` and `host_id` are the values of x-amz-request-id and x-amz-id-2; `path` is the raw path as it was sent.
+    """
+
+    id: str
+    host_id: str
+    method: str = ""
+    path: str = ""
+    bucket: str = ""
+    key: str = ""
