@@ -17,7 +17,7 @@ coroutine serves both. Payload arguments may be bytes, bytearray or memoryview a
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum

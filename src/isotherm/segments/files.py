@@ -1,0 +1,159 @@
+"""Where segment files lie: naming, finding, creating, removing.
+
+A segment is a file `{number:016x}.seg` in one of the directories of its media class. Its number is drawn at random and
+made by O_EXCL, so that processes need no agreement. The order of a creation is: file, lock, file header, synced; name,
+synced; row, committed. So a row always has a file, and a file without a row holds no extent.
+
+Any thread. Everything here may block on the device or on the metadata.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from isotherm.devices import waiting
+from isotherm.devices.drive import Drive, explain, write_all
+from isotherm.devices.locks import KeptLock, try_lock
+from isotherm.errors import Corrupt, IsothermError, NotFound, Unavailable
+from isotherm.ids import Ids
+from isotherm.meta.port import Meta, Transaction
+from isotherm.segments.accounting import SegmentRow, State, row_key
+from isotherm.segments.format import FILE_HEADER_BYTES, decode_file_header, encode_file_header
+from isotherm.segments.open_segment import OpenSegment
+from isotherm.segments.port import Media
+
+_SUFFIX = ".seg"
+_TRIES = 8
+
+
+class SegmentFiles:
+    """The directories of a store.
+
+    Args:
+        directories: of each media class, existing.
+        meta: where rows go.
+    """
+
+    def __init__(self, directories: Mapping[Media, Sequence[Path]], meta: Meta, drive: Drive, ids: Ids) -> None:
+        self._directories = {media: tuple(paths) for media, paths in directories.items()}
+        self._everywhere = tuple(path for paths in self._directories.values() for path in paths)
+        self._meta = meta
+        self._drive = drive
+        self._ids = ids
+
+    @property
+    def first_directory(self) -> Path:
+        """Where the store keeps what it has one of."""
+        return self._everywhere[0]
+
+    def listed(self) -> Iterator[tuple[int, Path]]:
+        """(segment, path) of every file that is named as one."""
+        for directory in self._everywhere:
+            for name in sorted(self._drive.list(directory)):
+                if name.endswith(_SUFFIX) and len(name) == 16 + len(_SUFFIX):
+                    try:
+                        yield int(name[:16], 16), directory / name
+                    except ValueError:
+                        continue
+
+    def open(self, segment: int, *, writable: bool = False) -> tuple[int, Path]:
+        """A descriptor of the segment's file, and its path.
+
+        Raises:
+            NotFound: there is no such file, or it was just unlinked.
+            Corrupt: the file is no segment, or another one.
+            Unavailable: the device failed.
+        """
+        for directory in self._everywhere:
+            path = directory / f"{segment:016x}{_SUFFIX}"
+            try:
+                fd = self._drive.open(path, os.O_RDWR if writable else os.O_RDONLY)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise Unavailable(f"cannot open segment {segment:016x}: {error.strerror}") from error
+            try:
+                decode_file_header(self._drive.pread(fd, FILE_HEADER_BYTES, 0), segment)
+            except OSError as error:
+                self._drive.close(fd)
+                raise Corrupt(f"cannot read segment {segment:016x}: {error.strerror}", segment=segment) from error
+            except BaseException:
+                self._drive.close(fd)
+                raise
+            return fd, path
+        raise NotFound("the segment is gone", segment=segment)
+
+    def create(self, media: Media) -> OpenSegment:
+        """A new segment, locked by this process, durable and with its row.
+
+        Raises:
+            NoSpace, Unavailable: there is none; nothing of it is left that matters.
+        """
+        directories = self._directories.get(media, ())
+        if not directories:
+            raise Unavailable(f"no directory of media class {media.value}")
+        try:
+            directory = max(directories, key=self._drive.free_bytes)
+            segment, path, lock = self._new_file(directory)
+        except OSError as error:
+            raise explain(error, "cannot create a segment") from error
+        try:
+            write_all(self._drive, lock.fd, [encode_file_header(segment, media)], 0)
+            self._drive.fdatasync(lock.fd)
+            self._drive.sync_directory(directory)
+        except OSError as error:
+            with suppress(OSError):
+                self._drive.unlink(path)
+            lock.close()
+            raise explain(error, "cannot create a segment") from error
+        try:
+            self._commit(segment, SegmentRow(media).pack())
+        except BaseException:
+            lock.close()  # whether the row is there is unknown: recovery looks
+            raise
+        return OpenSegment(segment, media, path, lock, self._drive)
+
+    def seal(self, opened: OpenSegment) -> None:
+        """Give the segment its last row and let go of it; one that holds nothing goes at once.
+
+        Errors of the metadata are left to recovery, which finds the file unlocked and its row open.
+        """
+        row = SegmentRow(opened.media, State.SEALED, opened.payload, opened.extents, opened.end)
+        opened.cut()
+        try:
+            if opened.extents:
+                self._commit(opened.segment, row.pack())
+            else:
+                self._commit(opened.segment, None)
+                self._drive.unlink(opened.path)
+        except (IsothermError, OSError):
+            pass
+        finally:
+            opened.close()
+
+    def _new_file(self, directory: Path) -> tuple[int, Path, KeptLock]:
+        for _ in range(_TRIES):
+            segment = int.from_bytes(self._ids.token(8), "big")
+            path = directory / f"{segment:016x}{_SUFFIX}"
+            try:
+                fd = self._drive.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+            except FileExistsError:
+                continue
+            lock = KeptLock(fd, self._drive.close)
+            # Recovery may have taken it for left over between the creation and the lock.
+            if try_lock(fd) and self._drive.links(fd):
+                return segment, path, lock
+            lock.close()
+        raise Unavailable("cannot find a free segment number")
+
+    def _commit(self, segment: int, row: bytes | None) -> None:
+        async def replace(txn: Transaction) -> None:
+            if row is None:
+                txn.delete(row_key(segment))
+            else:
+                txn.put(row_key(segment), row)
+
+        waiting.drive(self._meta.transact(replace))

@@ -1,0 +1,206 @@
+"""Large payloads, each through an open segment of its own for as long as it lasts.
+
+A *lane* is an open segment that one stream uses exclusively; afterwards it serves the next, so that 10,000 parts do not
+make 10,000 files. A `Sink` cuts a payload into extents, checksums blocks as they pass, writes an extent's header once its
+length is known, and syncs once at the end.
+
+Invariants: nothing is acknowledged before `finish` has synced; whatever fails before, the lane's `end` has not moved, and
+the space behind it is given back. Pieces are taken in the order they were handed over, one call at a time.
+
+Any thread; everything here blocks on the device.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from isotherm.devices.fork import ForkGuard
+from isotherm.errors import Closed
+from isotherm.segments.files import SegmentFiles
+from isotherm.segments.format import crc32c, encode_extent_header, pack_trailer, padding_for, trailer_bytes
+from isotherm.segments.open_segment import OpenSegment
+from isotherm.segments.port import BLOCK_BYTES, Buffer, Extent, Media
+from isotherm.segments.settings import SegmentSettings
+
+
+class Lanes:
+    """The open segments that streams of this process take turns on."""
+
+    def __init__(self, files: SegmentFiles, settings: SegmentSettings) -> None:
+        self._files = files
+        self._settings = settings
+        self._idle: dict[Media, list[OpenSegment]] = {media: [] for media in Media}
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def take(self, media: Media) -> OpenSegment:
+        """An open segment with room, exclusively. Raises what `SegmentFiles.create` does."""
+        with self._lock:
+            if self._closed:
+                raise Closed("the store is closed")
+            if self._idle[media]:
+                return self._idle[media].pop()
+        return self._files.create(media)
+
+    def give(self, lane: OpenSegment) -> None:
+        """The stream is through with it."""
+        with self._lock:
+            idle = self._idle[lane.media]
+            full = lane.broken or lane.end >= self._settings.segment_bytes
+            if not full and not self._closed and len(idle) < self._settings.idle_lanes:
+                idle.append(lane)
+                return
+        self._files.seal(lane)
+
+    def close(self) -> None:
+        """Seal what is idle; what streams still hold is sealed as they give it back."""
+        with self._lock:
+            self._closed = True
+            idle = [lane for lanes in self._idle.values() for lane in lanes]
+            for lanes in self._idle.values():
+                lanes.clear()
+        for lane in idle:
+            self._files.seal(lane)
+
+
+class Sink:
+    """One payload on its way to the device."""
+
+    def __init__(self, owner: bytes, media: Media, lanes: Lanes, settings: SegmentSettings) -> None:
+        self._owner = owner
+        self._media = media
+        self._lanes = lanes
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._guard = ForkGuard("an extent stream")
+        self._over: BaseException | None = None
+        self._done: list[Extent] = []
+        self._lane: OpenSegment | None = None
+        self._lane_done: list[Extent] = []
+        self._header_at = 0
+        self._payload_at = 0
+        self._length = 0
+        self._unsynced = 0
+        self._checksums: list[int] = []
+        self._block_crc = 0
+
+    def take(self, pieces: Sequence[Buffer]) -> None:
+        """Write the next bytes of the payload. After a failure every call raises it again."""
+        self._guard.check()
+        with self._lock:
+            if self._over is not None:
+                raise self._over
+            try:
+                self._take(pieces)
+            except BaseException as error:
+                self._give_up(error)
+                raise
+
+    def finish(self, pieces: Sequence[Buffer]) -> list[Extent]:
+        """Write the last bytes and make it all durable; see `ExtentStream.finish`."""
+        self._guard.check()
+        with self._lock:
+            if self._over is not None:
+                raise self._over
+            try:
+                self._take(pieces)
+                if self._length:
+                    self._end_extent()
+                self._end_lane()
+            except BaseException as error:
+                self._give_up(error)
+                raise
+            self._over = Closed("the stream is finished")
+            return self._done
+
+    def abort(self) -> None:
+        """See `ExtentStream.abort`. Idempotent; too late after `finish`."""
+        self._guard.check()
+        with self._lock:
+            if self._over is None:
+                self._give_up(Closed("the stream was aborted"))
+
+    def _take(self, pieces: Sequence[Buffer]) -> None:
+        run: list[Buffer] = []
+        run_bytes = 0
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                room = self._settings.extent_bytes_most - self._length - run_bytes
+                part = view[:room]
+                run.append(part)
+                run_bytes += len(part)
+                view = view[room:]
+                if len(part) == room:
+                    self._write(run)
+                    self._end_extent()
+                    run, run_bytes = [], 0
+        if run:
+            self._write(run)
+
+    def _write(self, run: Sequence[Buffer]) -> None:
+        lane = self._lane
+        if lane is None:
+            lane = self._lane = self._lanes.take(self._media)
+            self._header_at = lane.end
+        if self._length == 0:
+            padding = padding_for(self._header_at, self._owner)
+            self._payload_at = self._header_at + len(encode_extent_header(self._owner, 0, 0, padding))
+        written = lane.write(run, self._payload_at + self._length)
+        for part in run:
+            self._checksum(memoryview(part))
+        self._unsynced += written
+        if self._unsynced >= self._settings.writeback_bytes:
+            lane.sync()
+            self._unsynced = 0
+
+    def _checksum(self, view: memoryview) -> None:
+        while view:
+            part = view[: BLOCK_BYTES - self._length % BLOCK_BYTES]
+            self._block_crc = crc32c(part, self._block_crc)
+            self._length += len(part)
+            if self._length % BLOCK_BYTES == 0:
+                self._checksums.append(self._block_crc)
+                self._block_crc = 0
+            view = view[len(part) :]
+
+    def _end_extent(self) -> None:
+        lane = self._lane
+        assert lane is not None
+        if self._length % BLOCK_BYTES:
+            self._checksums.append(self._block_crc)
+        check = self._checksums[0]
+        if self._length > BLOCK_BYTES:
+            trailer = pack_trailer(self._checksums)
+            check = crc32c(trailer)
+            lane.write([trailer], self._payload_at + self._length)
+        padding = padding_for(self._header_at, self._owner)
+        lane.write([encode_extent_header(self._owner, self._length, check, padding)], self._header_at)
+        self._lane_done.append(Extent(lane.segment, self._payload_at, self._length, check))
+        self._header_at = self._payload_at + self._length + trailer_bytes(self._length)
+        self._length = self._block_crc = 0
+        self._checksums = []
+        if self._header_at >= self._settings.segment_bytes:
+            self._end_lane()
+
+    def _end_lane(self) -> None:
+        lane = self._lane
+        if lane is None:
+            return
+        lane.sync()
+        done, self._lane_done = self._lane_done, []
+        lane.advance(self._header_at, sum(extent.length for extent in done), len(done))
+        self._done += done
+        self._unsynced = 0
+        self._lane = None
+        self._lanes.give(lane)
+
+    def _give_up(self, error: BaseException) -> None:
+        self._over = error
+        lane, self._lane = self._lane, None
+        if lane is not None:
+            try:
+                lane.cut()
+            finally:
+                self._lanes.give(lane)

@@ -1,0 +1,152 @@
+"""The local engine of the `segments` port: files in directories of this machine.
+
+Composition only; the rules are in the modules it is made of. Every process that opens the same directories owns the
+segments it writes, and reads all of them.
+
+Any thread or coroutine of the process that opened it; in a forked child every call raises `ForkedHandle`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from isotherm.clock import Clock
+from isotherm.devices.drive import Drive
+from isotherm.devices.fork import ForkGuard
+from isotherm.devices.waiting import offload
+from isotherm.errors import Closed, Invalid
+from isotherm.ids import Ids
+from isotherm.meta.port import Meta, Transaction
+from isotherm.segments import accounting
+from isotherm.segments.descriptors import Descriptors
+from isotherm.segments.epochs import ReaderEpochs
+from isotherm.segments.files import SegmentFiles
+from isotherm.segments.format import check_owner
+from isotherm.segments.lanes import Lanes, Sink
+from isotherm.segments.port import BLOCK_BYTES, Buffer, Extent, ExtentStream, Media
+from isotherm.segments.reader import ExtentReader
+from isotherm.segments.settings import SegmentSettings
+from isotherm.segments.stream import LaneStream
+from isotherm.segments.writer import SharedWriter
+
+_CHUNK_BYTES = 1 << 20
+_ON_LOOP_BYTES = 4 * BLOCK_BYTES
+
+
+class LocalSegments:
+    """See `Segments`. Made by `open`."""
+
+    def __init__(
+        self, files: SegmentFiles, epochs: ReaderEpochs, drive: Drive, clock: Clock, settings: SegmentSettings
+    ) -> None:
+        self.files = files
+        self.epochs = epochs
+        self._settings = settings
+        self._descriptors = Descriptors(files, drive, settings.descriptors)
+        self._reader = ExtentReader(self._descriptors, drive, clock, settings)
+        self._writers = {media: SharedWriter(media, files, settings) for media in Media}
+        self._lanes = Lanes(files, settings)
+        self._guard = ForkGuard("segments")
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        directories: Mapping[Media, Sequence[Path]],
+        meta: Meta,
+        *,
+        clock: Clock,
+        ids: Ids,
+        drive: Drive,
+        settings: SegmentSettings | None = None,
+    ) -> LocalSegments:
+        """Open the store of `directories`, which are made where they are missing.
+
+        Args:
+            meta: stays the caller's; close it after this.
+
+        Raises:
+            OSError: a directory cannot be made.
+        """
+        for paths in directories.values():
+            for path in paths:
+                drive.make_directory(path)
+        files = SegmentFiles(directories, meta, drive, ids)
+        epochs = ReaderEpochs(files.first_directory / "readers", meta, drive)
+        return cls(files, epochs, drive, clock, settings or SegmentSettings())
+
+    async def append(self, owner: bytes, data: Buffer, media: Media = Media.PERFORMANCE) -> Extent:
+        self._check()
+        check_owner(owner)
+        if isinstance(data, memoryview):
+            data = data.cast("B")
+        if not 0 < len(data) <= self._settings.append_bytes_most:
+            raise Invalid(f"an append is 1 to {self._settings.append_bytes_most} bytes, not {len(data)}")
+        return await self._writers[media].append(owner, data)
+
+    def stream(self, owner: bytes, media: Media = Media.PERFORMANCE) -> ExtentStream:
+        self._check()
+        check_owner(owner)
+        sink = Sink(owner, media, self._lanes, self._settings)
+        return LaneStream(sink, self._settings.stream_piece_bytes)
+
+    def read_now(self, extent: Extent, offset: int, length: int) -> bytes | None:
+        self._guard.check()
+        return self._reader.read_now(extent, offset, length)
+
+    async def read(self, extent: Extent, offset: int, length: int) -> bytes:
+        self._guard.check()
+        if length <= _ON_LOOP_BYTES:
+            data = self._reader.read_now(extent, offset, length)
+            if data is not None:
+                return data
+        return await offload(self._reader.read, extent, offset, length)
+
+    async def chunks(self, extent: Extent, offset: int, length: int) -> AsyncIterator[bytes]:
+        end = offset + length
+        while offset < end:
+            # Cut where blocks end, so that none is read and verified twice.
+            upto = min(end, offset - offset % BLOCK_BYTES + _CHUNK_BYTES)
+            yield await self.read(extent, offset, upto - offset)
+            offset = upto
+
+    def sendable(self, extent: Extent, offset: int, length: int) -> tuple[int, int] | None:
+        self._guard.check()
+        return self._reader.sendable(extent, offset, length)
+
+    def reading(self) -> AbstractAsyncContextManager[None]:
+        self._guard.check()
+        return self.epochs.reading()
+
+    async def refer(self, txn: Transaction, extents: Collection[Extent]) -> None:
+        await accounting.refer(txn, extents)
+
+    async def share(self, txn: Transaction, extents: Collection[Extent], owner: bytes, also: bytes) -> None:
+        await accounting.share(txn, extents, owner, also)
+
+    async def discard(self, txn: Transaction, extents: Collection[Extent], owner: bytes) -> None:
+        await accounting.discard(txn, extents, owner)
+
+    def close(self) -> None:
+        if self._guard.forked or self._closed:
+            return
+        self._closed = True
+        # On a thread of its own: sealing waits for the metadata, which must not happen where an event loop runs.
+        thread = threading.Thread(target=self._seal_all, name="segments-close")
+        thread.start()
+        thread.join()
+
+    def _seal_all(self) -> None:
+        for writer in self._writers.values():
+            writer.close()
+        self._lanes.close()
+        self._descriptors.clear()
+        self.epochs.close()
+
+    def _check(self) -> None:
+        self._guard.check()
+        if self._closed:
+            raise Closed("segments are closed")

@@ -1,0 +1,166 @@
+"""Verified reads of extents.
+
+Nothing is returned whose checksum was not compared in this call. A payload of at most one block is read whole and
+compared with the extent's `check`. Of a longer one the touched blocks are read whole and compared with the trailer,
+which is itself compared with `check` and kept in memory.
+
+`read_now` is the product's hottest path: it never blocks and belongs on the event loop. The rest blocks and runs where
+blocking is allowed. Any thread may call anything.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+from awscrt.checksums import crc32c
+
+from isotherm.clock import Clock
+from isotherm.devices.drive import NOWAIT, Drive
+from isotherm.errors import Corrupt, Invalid, Unavailable
+from isotherm.segments.descriptors import Descriptor, Descriptors
+from isotherm.segments.format import trailer_bytes, unpack_trailer
+from isotherm.segments.port import BLOCK_BYTES, Extent
+from isotherm.segments.settings import SegmentSettings
+from isotherm.segments.verified import VerifiedBlocks
+
+_SCRATCH_BYTES = 1 << 20
+
+
+class _Scratch(threading.local):
+    """Per thread: a buffer for reads that must not wait, and the descriptor last lent to sendfile."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(_SCRATCH_BYTES))
+        self.lent: Descriptor | None = None
+
+
+class ExtentReader:
+    """Reads what `Extent`s describe. See `Segments` for the errors."""
+
+    def __init__(self, descriptors: Descriptors, drive: Drive, clock: Clock, settings: SegmentSettings) -> None:
+        self._descriptors = descriptors
+        self._cached = descriptors.cached
+        self._drive = drive
+        self._preadv = drive.preadv
+        self._scratch = _Scratch()
+        self._trailers: OrderedDict[Extent, tuple[int, ...]] = OrderedDict()
+        self._trailers_most = settings.trailers
+        self._verified = VerifiedBlocks(clock, settings.verified_extents, settings.verified_s)
+
+    def read_now(self, extent: Extent, offset: int, length: int) -> bytes | None:
+        """See `Segments.read_now`."""
+        whole = extent.length
+        if offset < 0 or length < 0 or offset + length > whole:
+            raise _outside(extent, offset, length)
+        descriptor = self._cached.get(extent.segment)
+        if descriptor is None or length == 0:
+            return b"" if length == 0 else None
+        descriptor.used = True
+        if whole > BLOCK_BYTES:
+            return self._blocks_now(descriptor, extent, offset, length)
+        view = self._scratch.view[:whole]
+        try:
+            if self._preadv(descriptor.fd, (view,), extent.offset, NOWAIT) != whole:
+                return None
+        except OSError:  # would block, or this file system cannot say
+            return None
+        if crc32c(view) != extent.check:
+            raise _damaged(extent, 0)
+        return bytes(view) if length == whole else bytes(view[offset : offset + length])
+
+    def _blocks_now(self, descriptor: Descriptor, extent: Extent, offset: int, length: int) -> bytes | None:
+        trailer = self._trailers.get(extent)
+        first = offset // BLOCK_BYTES
+        start = first * BLOCK_BYTES
+        end = min(-(-(offset + length) // BLOCK_BYTES) * BLOCK_BYTES, extent.length)
+        if trailer is None or end - start > _SCRATCH_BYTES:
+            return None
+        view = self._scratch.view[: end - start]
+        try:
+            if self._preadv(descriptor.fd, (view,), extent.offset + start, NOWAIT) != end - start:
+                return None
+        except OSError:
+            return None
+        self._compare(extent, trailer, first, view)
+        return bytes(view[offset - start : offset - start + length])
+
+    def read(self, extent: Extent, offset: int, length: int) -> bytes:
+        """Verified bytes; blocks on the device."""
+        if offset < 0 or length < 0 or offset + length > extent.length:
+            raise _outside(extent, offset, length)
+        if length == 0:
+            return b""
+        descriptor = self._descriptors.get(extent.segment)
+        if extent.length <= BLOCK_BYTES:
+            data = self._pread(descriptor, extent, extent.length, 0)
+            if crc32c(data) != extent.check:
+                raise _damaged(extent, 0)
+            return data if length == extent.length else data[offset : offset + length]
+        trailer = self.trailer(extent)
+        first = offset // BLOCK_BYTES
+        start = first * BLOCK_BYTES
+        end = min(-(-(offset + length) // BLOCK_BYTES) * BLOCK_BYTES, extent.length)
+        data = self._pread(descriptor, extent, end - start, start)
+        self._compare(extent, trailer, first, memoryview(data))
+        return data if length == end - start else data[offset - start : offset - start + length]
+
+    def trailer(self, extent: Extent) -> tuple[int, ...]:
+        """Block checksums of an extent of more than one block, verified against its `check`."""
+        found = self._trailers.get(extent)
+        if found is not None:
+            return found
+        descriptor = self._descriptors.get(extent.segment)
+        packed = self._pread(descriptor, extent, trailer_bytes(extent.length), extent.length)
+        if crc32c(packed) != extent.check:
+            raise Corrupt("damaged block checksums", segment=extent.segment, offset=extent.offset)
+        trailer = self._trailers[extent] = unpack_trailer(packed)
+        while len(self._trailers) > self._trailers_most:
+            try:
+                self._trailers.popitem(last=False)
+            except KeyError:
+                break
+        return trailer
+
+    def sendable(self, extent: Extent, offset: int, length: int) -> tuple[int, int] | None:
+        """See `Segments.sendable`."""
+        if offset < 0 or length <= 0 or offset + length > extent.length:
+            raise _outside(extent, offset, length)
+        descriptor = self._cached.get(extent.segment)
+        if descriptor is None or extent.length <= BLOCK_BYTES:
+            return None
+        if not self._verified.covers(extent, offset // BLOCK_BYTES, -(-(offset + length) // BLOCK_BYTES)):
+            return None
+        descriptor.used = True
+        self._scratch.lent = descriptor
+        return descriptor.fd, extent.offset + offset
+
+    def _compare(self, extent: Extent, trailer: tuple[int, ...], first: int, view: memoryview) -> None:
+        block = first
+        for at in range(0, len(view), BLOCK_BYTES):
+            if crc32c(view[at : at + BLOCK_BYTES]) != trailer[block]:
+                raise _damaged(extent, block)
+            block += 1
+        self._verified.mark(extent, first, block)
+
+    def _pread(self, descriptor: Descriptor, extent: Extent, length: int, offset: int) -> bytes:
+        try:
+            data = self._drive.pread(descriptor.fd, length, extent.offset + offset)
+            while len(data) < length:
+                more = self._drive.pread(descriptor.fd, length - len(data), extent.offset + offset + len(data))
+                if not more:
+                    raise Corrupt(
+                        "the segment is shorter than the extent", segment=extent.segment, offset=extent.offset
+                    )
+                data += more
+        except OSError as error:
+            raise Unavailable(f"cannot read segment {extent.segment:016x}: {error.strerror}") from error
+        return data
+
+
+def _outside(extent: Extent, offset: int, length: int) -> Invalid:
+    return Invalid(f"bytes {offset}+{length} are not within an extent of {extent.length}")
+
+
+def _damaged(extent: Extent, block: int) -> Corrupt:
+    return Corrupt("stored bytes fail their checksum", segment=extent.segment, offset=extent.offset, block=block)

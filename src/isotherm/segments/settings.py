@@ -1,0 +1,36 @@
+"""What an operator may set about segments. Frozen; passed in at construction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from isotherm.segments.port import EXTENT_BYTES_MOST
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSettings:
+    """Sizes in bytes, times in seconds.
+
+    Args:
+        segment_bytes: a segment at least this long is sealed and another one begun.
+        append_bytes_most: longest payload of `append`.
+        extent_bytes_most: where a stream cuts its payload into extents.
+        stream_piece_bytes: a stream hands pieces of about this size to the device; it holds at most two of them.
+        writeback_bytes: a stream lets at most about this much lie unsynced behind it.
+        idle_lanes: open segments that are kept for later streams, per media class.
+        descriptors: files kept open for reading.
+        trailers: block checksums of large extents kept in memory, extents.
+        verified_extents: large extents of which is remembered what was verified.
+        verified_s: how long a verified block may be sent without verifying it again.
+    """
+
+    segment_bytes: int = 1 << 30
+    append_bytes_most: int = 4 << 20
+    extent_bytes_most: int = EXTENT_BYTES_MOST
+    stream_piece_bytes: int = 1 << 20
+    writeback_bytes: int = 64 << 20
+    idle_lanes: int = 16
+    descriptors: int = 512
+    trailers: int = 4_096
+    verified_extents: int = 16_384
+    verified_s: float = 600.0

@@ -1,0 +1,79 @@
+"""The asynchronous face of a `Sink`: gathers small writes, and lets the device work while the next bytes arrive.
+
+Invariants: at most one piece is with the device and one being gathered, so memory stays bounded whatever the payload.
+Bytes of the caller are copied unless they are immutable, or written before `write` returns.
+
+One coroutine at a time. Cancelling a `write` leaves a stream that can only be aborted sensibly, as `finish` would make a
+payload with a hole durable; so after a cancellation every further call but `abort` raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from isotherm.devices.waiting import offload
+from isotherm.errors import Closed, IsothermError
+from isotherm.segments.lanes import Sink
+from isotherm.segments.port import Buffer, Extent
+
+
+class LaneStream:
+    """See `ExtentStream`."""
+
+    def __init__(self, sink: Sink, piece_bytes: int) -> None:
+        self._sink = sink
+        self._piece_bytes = piece_bytes
+        self._gathered: list[bytes] = []
+        self._gathered_bytes = 0
+        self._under_way: asyncio.Future[None] | None = None
+        self._torn = False
+
+    async def write(self, data: Buffer) -> None:
+        self._check()
+        size = memoryview(data).nbytes
+        self._torn = True
+        if size >= self._piece_bytes:
+            await self._settle()
+            gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
+            await offload(self._sink.take, [*gathered, memoryview(data).cast("B")])
+        elif size:
+            self._gathered.append(data if isinstance(data, bytes) else bytes(data))
+            self._gathered_bytes += size
+            if self._gathered_bytes >= self._piece_bytes:
+                await self._settle()
+                gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
+                self._start(gathered)
+        self._torn = False
+
+    async def finish(self) -> list[Extent]:
+        self._check()
+        self._torn = True
+        await self._settle()
+        gathered, self._gathered = self._gathered, []
+        return await offload(self._sink.finish, gathered)
+
+    async def abort(self) -> None:
+        self._torn = True
+        self._gathered = []
+        with suppress(IsothermError, OSError):  # it may have failed before it was given up
+            await self._settle()
+        await offload(self._sink.abort)
+
+    def _check(self) -> None:
+        if self._torn:
+            raise Closed("the stream has ended, or a write to it was cancelled or failed")
+
+    def _start(self, gathered: list[bytes]) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._sink.take(gathered)
+        else:
+            self._under_way = loop.run_in_executor(None, self._sink.take, gathered)
+
+    async def _settle(self) -> None:
+        """Wait for the piece that is with the device."""
+        if self._under_way is not None:
+            await asyncio.shield(self._under_way)
+            self._under_way = None
