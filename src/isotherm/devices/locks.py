@@ -36,6 +36,17 @@ def try_lock(fd: int, start: int = 0, length: int = 0) -> bool:
     return True
 
 
+def try_lock_shared(fd: int, start: int = 0, length: int = 0) -> bool:
+    """Lock bytes against exclusive holders only, unless there is one. The descriptor must be open for reading."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _request(fcntl.F_RDLCK, start, length))
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            return False
+        raise
+    return True
+
+
 def lock(fd: int, start: int = 0, length: int = 0) -> None:
     """Lock bytes exclusively; blocks the calling thread until they are free."""
     fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, _request(fcntl.F_WRLCK, start, length))

@@ -1,0 +1,7 @@
+"""The embedded engine of the `meta` port, on LMDB. Start reading at `engine.py`."""
+
+from isotherm.meta.lmdb.engine import LmdbMeta
+from isotherm.meta.lmdb.environment import CopyInfo, copy_info
+from isotherm.meta.lmdb.presence import ServerLock
+
+__all__ = ["CopyInfo", "LmdbMeta", "ServerLock", "copy_info"]

@@ -1,0 +1,191 @@
+"""Judges and applies transactions inside LMDB's write transaction: many at a time, one sync for all.
+
+Order of a member: what it read is read again and compared, its counters are computed (both may end it), and only then is
+anything written; so a member that fails has left no trace and the others of its batch go on. An engine error poisons an
+LMDB transaction as a whole: the batch is aborted and its members are committed one by one, so that only those fail that
+must. After a failed write or sync other than a full medium nothing more is written through this environment: what the
+medium holds is then unknown, and only opening it again tells.
+
+Runs on the batcher's thread, which alone ever holds LMDB's writer lock in this process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import lmdb
+
+from isotherm.errors import Invalid, IsothermError, NoSpace, Unavailable
+from isotherm.meta.lmdb import keys, rows
+from isotherm.meta.lmdb.environment import Environment, explain
+from isotherm.meta.lmdb.member import Member, Outcome, Request, Trim
+from isotherm.meta.port import invert
+
+ROUND_BYTES = 16 << 20  # of requests in one LMDB transaction: bounds its dirty pages
+
+
+class BatchCommitter:
+    """Commits batches to one environment."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self.failure: str | None = None
+
+    def commit(self, batch: Sequence[Request]) -> list[Outcome]:
+        """One outcome for each request, in order. Blocks for the writer lock and the sync."""
+        outcomes: list[Outcome] = []
+        for group in _rounds(batch):
+            try:
+                outcomes.extend(self._commit_once(group))
+            except lmdb.Error as error:
+                if len(group) == 1 or not self._replayable(error):
+                    outcomes.extend([self._failed(error)] * len(group))
+                else:
+                    outcomes.extend(self._commit_alone(request) for request in group)
+        return outcomes
+
+    def _commit_alone(self, request: Request) -> Outcome:
+        try:
+            return self._commit_once([request])[0]
+        except lmdb.Error as error:
+            return self._failed(error)
+
+    def _replayable(self, error: lmdb.Error) -> bool:
+        return isinstance(explain(error, ""), NoSpace)
+
+    def _failed(self, error: lmdb.Error) -> IsothermError:
+        explained = explain(error, "cannot commit")
+        if isinstance(explained, Unavailable) and not isinstance(error, lmdb.ReadersFullError):
+            self.failure = str(explained)
+        return explained
+
+    def _commit_once(self, group: Sequence[Request]) -> list[Outcome]:
+        if self.failure is not None:
+            refusal = Unavailable(f"this process writes no more until it opens the store again, since: {self.failure}")
+            return [refusal] * len(group)
+        with self._environment.writing() as txn:
+            round_ = _Round(txn)
+            outcomes = [round_.outcome(request) for request in group]
+            round_.finish()
+            if not round_.wrote:
+                txn.abort()
+        return outcomes
+
+
+def _rounds(batch: Sequence[Request]) -> list[Sequence[Request]]:
+    if sum(request.size_bytes for request in batch) <= ROUND_BYTES:
+        return [batch]
+    rounds: list[Sequence[Request]] = []
+    group: list[Request] = []
+    size = 0
+    for request in batch:
+        if group and size + request.size_bytes > ROUND_BYTES:
+            rounds.append(group)
+            group, size = [], 0
+        group.append(request)
+        size += request.size_bytes
+    rounds.append(group)
+    return rounds
+
+
+class _Round:
+    """One LMDB write transaction being filled."""
+
+    __slots__ = ("_counts", "_epoch", "_n", "_number", "_txn", "wrote")
+
+    def __init__(self, txn: keys.Txn) -> None:
+        self._txn = txn
+        self._epoch = rows.epoch_of(txn)
+        self._number: int = txn.id()
+        self._n = 0
+        self._counts: dict[bytes, int] = {}
+        self.wrote = False
+
+    def outcome(self, request: Request) -> Outcome:
+        if isinstance(request, Trim):
+            return self._trim(request)
+        if not self._still_true(request):
+            return None
+        try:
+            counters = self._counters(request.adds) if request.adds else None
+        except Invalid as error:
+            return error
+        return self._apply(request, counters)
+
+    def _still_true(self, member: Member) -> bool:
+        txn, get = self._txn, self._txn.get
+        for key, value in member.reads.items():
+            if (get(key) if len(key) < keys.FIRST else keys.get(txn, key)) != value:
+                return False
+        return all(
+            keys.scan(txn, read.start, read.end, read.limit, read.reverse) == read.pairs for read in member.ranges
+        )
+
+    def _counters(self, adds: dict[bytes, int]) -> dict[bytes, bytes | None]:
+        return {key: rows.added(keys.get(self._txn, key), delta) for key, delta in adds.items()}
+
+    def _apply(self, member: Member, counters: dict[bytes, bytes | None] | None) -> bytes:
+        self.wrote = True
+        self._set(member.writes)
+        if counters:
+            self._set(counters)
+        base = self._n
+        self._n += member.stamps or 1
+        if member.stamps:
+            self._apply_stamped(member, base)
+        return rows.STAMP.pack(self._epoch, self._number, base)
+
+    def _set(self, writes: dict[bytes, bytes | None]) -> None:
+        txn = self._txn
+        put, delete = txn.put, txn.delete
+        for key, value in writes.items():
+            if len(key) >= keys.FIRST:
+                if value is None:
+                    keys.delete(txn, key)
+                else:
+                    keys.put(txn, key, value)
+            elif value is None:
+                delete(key)
+            else:
+                put(key, value)
+
+    def _apply_stamped(self, member: Member, base: int) -> None:
+        txn = self._txn
+        pack, epoch, number = rows.STAMP.pack, self._epoch, self._number
+        for key, (ordinal, value) in member.stamped.items():
+            keys.put(txn, key, pack(epoch, number, base + ordinal) + value)
+        for prefix, ordinal, value in member.placed:
+            stamp = pack(epoch, number, base + ordinal)
+            keys.put(txn, prefix + invert(stamp), stamp + value)
+        for feed, ordinal, value in member.appends:
+            txn.put(rows.feed_prefix(feed) + pack(epoch, number, base + ordinal), value)
+            self._counts[feed] = self._counts.get(feed, 0) + 1
+
+    def _trim(self, trim: Trim) -> int:
+        prefix = rows.feed_prefix(trim.feed)
+        excess = min(self._count(trim.feed) - trim.keep, trim.most)
+        removed = 0
+        last = b""
+        cursor = self._txn.cursor()
+        found = excess > 0 and cursor.set_range(prefix)
+        while found and removed < excess:
+            key = cursor.key()
+            if not key.startswith(prefix):
+                break
+            last = key
+            removed += 1
+            found = cursor.delete()
+        if removed:
+            self.wrote = True
+            self._counts[trim.feed] = self._counts.get(trim.feed, 0) - removed
+            self._txn.put(rows.floor_key(trim.feed), last[len(prefix) :])
+        return removed
+
+    def _count(self, feed: bytes) -> int:
+        stored = self._txn.get(rows.count_key(feed))
+        return (rows.U64.unpack(stored)[0] if stored else 0) + self._counts.get(feed, 0)
+
+    def finish(self) -> None:
+        """Write what is kept once a batch."""
+        for feed in self._counts:
+            self._txn.put(rows.count_key(feed), rows.U64.pack(self._count(feed)))

@@ -1,0 +1,191 @@
+"""The `meta` port on LMDB: `LmdbMeta.open`.
+
+Reads are short LMDB transactions on the caller's thread and never suspend. A transaction's function runs against a
+snapshot without any lock; what it read and wrote goes to this process's committer thread, which validates and applies
+whole batches under one synced LMDB commit. Where a server is alive, another program that opened the directory hands its
+batches to that server instead of taking LMDB's writer lock itself (`presence.py`).
+
+Safe from any thread of the process that opened it; in a forked child everything raises `ForkedHandle`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import lmdb
+
+from isotherm.clock import Clock
+from isotherm.devices.batching import Batcher
+from isotherm.devices.waiting import offload
+from isotherm.errors import Conflicted, Invalid
+from isotherm.ids import Ids
+from isotherm.meta.lmdb import feed as feeds
+from isotherm.meta.lmdb import keys, rows
+from isotherm.meta.lmdb.committer import BatchCommitter
+from isotherm.meta.lmdb.environment import CopyInfo, Environment, explain, open_environment
+from isotherm.meta.lmdb.member import Request, Trim
+from isotherm.meta.lmdb.presence import Turns
+from isotherm.meta.lmdb.transaction import LmdbSnapshot, LmdbTransaction
+from isotherm.meta.port import NO_STAMP, Committed, FeedPage, Pairs, Transaction
+
+T = TypeVar("T")
+Role = Literal["server", "foreign"]
+
+MAP_BYTES = 1 << 40
+ATTEMPTS = 100
+TRIM_MOST = 10_000
+_TRIM_STEP = 2_000  # removed in one batch, which other writers wait for
+
+
+class LmdbMeta:
+    """See `port.Meta`. Made by `open`."""
+
+    def __init__(
+        self, environment: Environment, committer: Batcher[Request, Any], turns: Turns, clock: Clock, ids: Ids
+    ):
+        self._environment = environment
+        self._committer = committer
+        self._turns = turns
+        self._clock = clock
+        self._ids = ids
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        *,
+        clock: Clock,
+        ids: Ids,
+        role: Role,
+        map_bytes: int = MAP_BYTES,
+        sync: bool = True,
+    ) -> LmdbMeta:
+        """Open the metadata directory, and make it where there is none. Blocks.
+
+        Args:
+            role: "server" in processes that hold, or whose parent holds, the `ServerLock`; else "foreign".
+            map_bytes: of address space; the file grows only as it is filled.
+            sync: False gives durability up, for tests.
+
+        Raises:
+            Misuse, VersionMismatch, Corrupt, Invalid (network file system), Unavailable, NoSpace.
+        """
+        directory = Path(directory).absolute()
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        turns = Turns(directory)
+        try:
+            environment = open_environment(
+                directory,
+                ids=ids,
+                writer_turn=nullcontext if role == "server" else turns.turn,
+                map_bytes=map_bytes,
+                sync=sync,
+            )
+        except BaseException:
+            turns.close()
+            raise
+        local = BatchCommitter(environment)
+        committer: Batcher[Request, Any] = Batcher(local.commit, name="meta-committer")
+        return cls(environment, committer, turns, clock, ids)
+
+    @property
+    def epoch(self) -> int:
+        return rows.epoch_of(self._environment.reading())
+
+    async def get(self, key: bytes) -> bytes | None:
+        rows.check_key(key)
+        try:
+            if len(key) < keys.FIRST:
+                value: bytes | None = self._environment.reading().get(key)
+                return value
+            return keys.get(self._environment.reading(), key)
+        except lmdb.Error as error:
+            raise explain(error, "cannot read") from error
+
+    async def range(self, start: bytes, end: bytes, limit: int, *, reverse: bool = False) -> Pairs:
+        try:
+            return keys.scan(self._environment.reading(), start, min(end, rows.RESERVED), limit, reverse)
+        except lmdb.Error as error:
+            raise explain(error, "cannot read") from error
+
+    def snapshot(self) -> LmdbSnapshot:
+        return LmdbSnapshot(self._environment, self._clock)
+
+    async def transact(self, fn: Callable[[Transaction], Awaitable[T]]) -> tuple[T, Committed]:
+        """See `port.Meta.transact`; also raises `SnapshotExpired` for a function that takes longer than allowed."""
+        for _ in range(ATTEMPTS):
+            with LmdbSnapshot(self._environment, self._clock) as snapshot:
+                txn = LmdbTransaction(snapshot)
+                result = await fn(txn)
+                member = txn.member()
+            if member is None:
+                return result, Committed(NO_STAMP)
+            base = await self.submit(member)
+            if base is not None:
+                return result, Committed(base)
+        raise Conflicted(f"a transaction lost against others {ATTEMPTS} times")
+
+    async def submit(self, request: Request) -> Any:
+        """Commit what a transaction prepared, with the next batch; its outcome (`member.Outcome`), errors raised."""
+        return await self._committer.submit(request)
+
+    async def feed(self, feed: bytes, after: bytes | None, limit: int) -> FeedPage:
+        with self.snapshot() as snapshot:
+            return feeds.read_page(snapshot, feed, after, limit)
+
+    async def feed_end(self, feed: bytes) -> bytes:
+        rows.check_feed(feed)
+        with self.snapshot() as snapshot:
+            return feeds.end_of(snapshot)
+
+    async def trim(self, feed: bytes, keep: int) -> int:
+        rows.check_feed(feed)
+        if keep < 0:
+            raise Invalid("a feed keeps a number of records that is not negative")
+        removed = 0
+        while removed < TRIM_MOST:
+            count: int = await self.submit(Trim(feed, keep, min(_TRIM_STEP, TRIM_MOST - removed)))
+            removed += count
+            if count < _TRIM_STEP:
+                break
+        return removed
+
+    async def readable_since(self) -> bytes:
+        with self.snapshot() as snapshot:
+            return feeds.end_of(snapshot)
+
+    async def backup(self, target: Path) -> CopyInfo:
+        """Copy one consistent state into `target`, a new directory, while everything goes on.
+
+        The copy is a metadata directory: whoever opens it first gives it a new epoch, so that no cursor of this store
+        is taken for one of it. Holds one snapshot for as long as the copy takes.
+
+        Raises:
+            Invalid: `target` exists.
+            NoSpace, Unavailable.
+        """
+        return await offload(self._environment.copy, Path(target).absolute())
+
+    async def bump_epoch(self) -> int:
+        """Start a new epoch, for a store that was put back from elsewhere and that nobody else has open."""
+        with self._turns.turn():
+            return self._environment.bump_epoch(self._ids)
+
+    def clear_stale_readers(self) -> int:
+        """Free the reader slots of processes that have died; how many. The mover calls this now and then."""
+        return self._environment.clear_stale_readers()
+
+    def close(self) -> None:
+        """Commit what is queued, then close. Idempotent; snapshots still open raise `Closed` afterwards."""
+        self._committer.close()
+        self._turns.close()
+        self._environment.close()
+
+    def __enter__(self) -> LmdbMeta:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

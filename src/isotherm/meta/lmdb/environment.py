@@ -1,0 +1,246 @@
+"""One LMDB environment: opened, created, checked, copied; and its errors in the platform's words.
+
+LMDB's own limits stay here: the map is fixed (growing it closed live readers' transactions), 1,022 readers, one handle
+per directory and process, stale readers cleared at open, no network file systems.
+
+Reading is allowed from any thread. Only the committer's thread writes, but for the first moments of a new directory.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import lmdb
+
+from isotherm.devices import durable, filesystems
+from isotherm.devices.fork import ForkGuard
+from isotherm.errors import Closed, Corrupt, Invalid, IsothermError, Misuse, NoSpace, Unavailable, VersionMismatch
+from isotherm.ids import Ids
+from isotherm.meta.lmdb import keys, rows
+
+READERS_MOST = 1_022
+_FIRST_EPOCH = 1
+_EPOCH_STRIDE_BYTES = 2
+
+WriterTurn = Callable[[], AbstractContextManager[None]]
+"""Entered around a write outside the committer; raises `Unavailable` when this process may not write now."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyInfo:
+    """What a backup is a copy of: everything up to commit number `commit` of `epoch`."""
+
+    epoch: int
+    commit: int
+
+
+class Environment:
+    """An open environment."""
+
+    __slots__ = ("_env", "guard", "path")
+
+    def __init__(self, path: Path, env: lmdb.Environment) -> None:
+        self.path = path
+        self.guard = ForkGuard(f"the metadata store {path}")
+        self._env = env
+
+    def reading(self) -> keys.Txn:
+        """A read transaction of the newest committed state. It ends when it is dropped or aborted.
+
+        Raises:
+            ForkedHandle, Closed, Unavailable (too many readers).
+        """
+        self.guard.check()
+        try:
+            return self._env.begin()
+        except lmdb.Error as error:
+            raise explain(error, "cannot read") from error
+
+    @contextmanager
+    def writing(self) -> Iterator[keys.Txn]:
+        """The write transaction: committed and synced at the end unless aborted inside. Waits for the writer lock."""
+        self.guard.check()
+        txn = self._env.begin(write=True)
+        try:
+            yield txn
+        except BaseException:
+            txn.abort()
+            raise
+        txn.commit()
+
+    def bump_epoch(self, ids: Ids) -> int:
+        """Start a new epoch, greater than the last by a random step, so that two copies of one store do not meet."""
+        with self.writing() as txn:
+            epoch = rows.epoch_of(txn) + 1 + int.from_bytes(ids.token(_EPOCH_STRIDE_BYTES), "big")
+            txn.put(rows.EPOCH_KEY, rows.U32.pack(epoch))
+            txn.delete(rows.COPY_KEY)
+        return epoch
+
+    def clear_stale_readers(self) -> int:
+        """Free the reader slots of processes that have died; how many."""
+        self.guard.check()
+        return self._env.reader_check()
+
+    def copy(self, target: Path, sync: bool = True) -> CopyInfo:
+        """Copy one consistent state into `target`, a directory that does not exist yet. Blocks; does not stop writers."""
+        txn = self.reading()
+        info = CopyInfo(rows.epoch_of(txn), txn.id())
+        try:
+            target.mkdir(mode=0o700)
+        except FileExistsError:
+            raise Invalid(f"{target} exists already; a copy is made into a new directory") from None
+        except OSError as error:
+            raise Unavailable(f"cannot make {target}: {error.strerror}") from error
+        try:
+            self._env.copy(str(target), compact=True, txn=txn)
+            txn.abort()
+            _mark_copy(target, info, self._env.info()["map_size"])
+        except lmdb.Error as error:
+            raise explain(error, f"cannot copy to {target}") from error
+        durable.sync_directory(target)
+        durable.sync_directory(target.parent)
+        return info
+
+    def close(self) -> None:
+        """Idempotent; does nothing in a forked child, where closing would free the parent's reader slots."""
+        if not self.guard.forked:
+            self._env.close()
+
+
+def open_environment(
+    path: Path, *, ids: Ids, writer_turn: WriterTurn, map_bytes: int, sync: bool, program: str = "isotherm"
+) -> Environment:
+    """Open the environment in directory `path`, and make it where there is none.
+
+    Raises:
+        Invalid: on a network file system.
+        Misuse: open already in this process.
+        VersionMismatch: written by another format.
+        Corrupt: not an LMDB environment.
+        Unavailable, NoSpace: the operating system refuses.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        kind = filesystems.remote_kind(filesystems.magic_of(path))
+    except OSError as error:
+        raise Unavailable(f"cannot open {path}: {error.strerror}") from error
+    if kind is not None:
+        raise Invalid(
+            f"{path} lies on a {kind} file system, where LMDB's locks and mapping fail; name a local directory"
+        )
+    try:
+        env = lmdb.open(
+            os.fspath(path),
+            map_size=map_bytes,
+            max_readers=READERS_MOST,
+            max_spare_txns=1,
+            mode=0o600,
+            sync=sync,
+            metasync=sync,
+            lib_version=0,
+        )
+    except lmdb.Error as error:
+        raise _why_not_open(error, path) from error
+    try:
+        return _prepared(path, env, ids, writer_turn)
+    except BaseException:
+        env.close()
+        raise
+
+
+def _prepared(path: Path, env: lmdb.Environment, ids: Ids, writer_turn: WriterTurn) -> Environment:
+    environment = Environment(path, env)
+    try:
+        env.reader_check()
+        if env.stat()["entries"] == 0:
+            with writer_turn(), environment.writing() as txn:
+                if txn.stat()["entries"] == 0:
+                    txn.put(rows.VERSION_KEY, rows.U32.pack(rows.FORMAT))
+                    txn.put(rows.EPOCH_KEY, rows.U32.pack(_FIRST_EPOCH))
+        txn = environment.reading()
+        _check_version(path, txn.get(rows.VERSION_KEY))
+        copied = txn.get(rows.COPY_KEY) is not None
+        txn.abort()
+        if copied:
+            with writer_turn():
+                environment.bump_epoch(ids)
+    except lmdb.Error as error:
+        raise explain(error, f"cannot open {path}") from error
+    return environment
+
+
+def _check_version(path: Path, stored: bytes | None) -> None:
+    found = rows.U32.unpack(stored)[0] if stored is not None and len(stored) == rows.U32.size else None
+    if found == rows.FORMAT:
+        return
+    if found is None:
+        raise VersionMismatch(f"{path} is an LMDB environment, but not one of Isotherm's metadata", format=found)
+    raise VersionMismatch(
+        f"the metadata in {path} has format {found}, this program writes format {rows.FORMAT}. "
+        + (
+            "Run: pip install --upgrade isotherm"
+            if found > rows.FORMAT
+            else "Run: isotherm backup with the older version"
+        ),
+        format=found,
+    )
+
+
+def _mark_copy(target: Path, info: CopyInfo, map_bytes: int) -> None:
+    env = lmdb.open(os.fspath(target), map_size=map_bytes, create=False, mode=0o600)
+    try:
+        with env.begin(write=True) as txn:
+            txn.put(rows.COPY_KEY, rows.STAMP.pack(info.epoch, info.commit, 0))
+    finally:
+        env.close()
+
+
+def copy_info(path: Path) -> CopyInfo | None:
+    """What the directory `path` is a copy of; None once it has been opened as a store of its own, or was never a copy.
+
+    Raises:
+        Corrupt, VersionMismatch, Misuse: as opening it would.
+    """
+    try:
+        env = lmdb.open(os.fspath(path), create=False, readonly=True)
+    except lmdb.Error as error:
+        raise _why_not_open(error, path) from error
+    try:
+        with env.begin() as txn:
+            stored = txn.get(rows.COPY_KEY)
+    finally:
+        env.close()
+    if stored is None:
+        return None
+    epoch, commit, _ = rows.STAMP.unpack(stored)
+    return CopyInfo(epoch, commit)
+
+
+def _why_not_open(error: lmdb.Error, path: Path) -> IsothermError:
+    if "already open" in str(error):
+        return Misuse(f"{path} is open already in this process; share that handle (LMDB allows one per process)")
+    if isinstance(error, lmdb.VersionMismatchError):
+        return VersionMismatch(f"{path} was written by another version of LMDB: {error}")
+    if isinstance(error, lmdb.InvalidError | lmdb.CorruptedError):
+        return Corrupt(f"{path} is not an LMDB environment: {error}")
+    return explain(error, f"cannot open {path}")
+
+
+_FULL = (lmdb.MapFullError, lmdb.DiskError)
+
+
+def explain(error: lmdb.Error, doing: str) -> IsothermError:
+    """The error tree's word for what LMDB says."""
+    code = getattr(error, "code", 0)
+    if isinstance(error, _FULL) or code in (errno.ENOSPC, errno.EDQUOT):
+        return NoSpace(f"{doing}: the medium or the map is full ({error})")
+    if isinstance(error, lmdb.CorruptedError | lmdb.PageNotFoundError):
+        return Corrupt(f"{doing}: {error}")
+    if "closed/deleted/dropped" in str(error):
+        return Closed(f"{doing}: the metadata store is closed")
+    return Unavailable(f"{doing}: {error}")

@@ -1,0 +1,101 @@
+"""What a transaction hands to the committer: what it read, and what it writes. Also the wire format to another process.
+
+A *member* is one transaction within a batch. Its outcome is the stamp of its ordinal 0, None when something it read has
+changed (run it again), or an error. Pure data; made by `transaction.py`, judged and applied by `committer.py`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from isotherm.errors import Invalid
+from isotherm.meta.lmdb import rows
+from isotherm.meta.port import TRANSACTION_BYTES, Pairs
+
+
+class RangeRead(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    start: bytes
+    end: bytes
+    limit: int
+    reverse: bool
+    pairs: Pairs
+
+
+class Member(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
+    """Ordinals count this transaction's stamps from 0; a key is in at most one of `writes`, `stamped` and `adds`.
+
+    reads: key → value seen, None where there was none.
+    writes: key → value, None to delete.
+    stamped: key → (ordinal, value).
+    placed: (prefix, ordinal, value) of `put_at`.
+    appends: (feed, ordinal, value).
+    """
+
+    reads: dict[bytes, bytes | None]
+    ranges: list[RangeRead]
+    writes: dict[bytes, bytes | None]
+    stamped: dict[bytes, tuple[int, bytes]]
+    placed: list[tuple[bytes, int, bytes]]
+    adds: dict[bytes, int]
+    appends: list[tuple[bytes, int, bytes]]
+    stamps: int
+    size_bytes: int
+
+
+class Trim(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
+    """Remove at most `most` of the oldest records of `feed`, so that `keep` remain."""
+
+    feed: bytes
+    keep: int
+    most: int
+    size_bytes: int = 0
+
+
+Request = Member | Trim
+Outcome = bytes | int | None | BaseException
+"""A `Member`'s base stamp or None for a conflict; a `Trim`'s count of records removed; or an error."""
+
+
+def check(request: Request) -> None:
+    """Whether a request from another process keeps the limits that `Transaction` keeps by itself. Raises `Invalid`."""
+    if isinstance(request, Trim):
+        rows.check_feed(request.feed)
+        if request.keep < 0 or request.most < 0:
+            raise Invalid("a trim's numbers are not negative")
+        return
+    for keys in (request.reads, request.writes, request.stamped, request.adds):
+        for key in keys:
+            rows.check_key(key)
+    for value in request.writes.values():
+        rows.check_value(value or b"")
+    for read in request.ranges:
+        if read.end > rows.RESERVED:
+            raise Invalid("a range ends before the reserved keys")
+    ordinals = [ordinal for ordinal, _ in request.stamped.values()]
+    for _, value in request.stamped.values():
+        rows.check_value(value)
+    for prefix, ordinal, value in request.placed:
+        rows.check_key(prefix + bytes(16))
+        rows.check_value(value)
+        ordinals.append(ordinal)
+    for feed, ordinal, value in request.appends:
+        rows.check_feed(feed)
+        rows.check_value(value)
+        ordinals.append(ordinal)
+    if any(not 0 <= ordinal < request.stamps for ordinal in ordinals):
+        raise Invalid("an ordinal was not given out by its transaction")
+    if size_of(request) > TRANSACTION_BYTES:
+        raise Invalid(f"a transaction has at most {TRANSACTION_BYTES} bytes")
+
+
+def size_of(member: Member) -> int:
+    """Bytes of the keys and values a transaction read and wrote."""
+    return (
+        sum(len(key) + len(value or b"") for key, value in member.reads.items())
+        + sum(len(key) + len(value) for read in member.ranges for key, value in read.pairs)
+        + sum(len(key) + len(value or b"") for key, value in member.writes.items())
+        + sum(len(key) + len(value) + 16 for key, (_, value) in member.stamped.items())
+        + sum(len(prefix) + len(value) + 32 for prefix, _, value in member.placed)
+        + sum(len(key) + 8 for key in member.adds)
+        + sum(len(feed) + len(value) + 16 for feed, _, value in member.appends)
+    )

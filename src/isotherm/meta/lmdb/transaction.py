@@ -1,0 +1,246 @@
+"""A transaction function's view: one snapshot, overlaid with its own writes, remembering what it read.
+
+Nothing is locked and nothing reaches the medium here; `member()` is what the committer gets. Used by one task at a time,
+on any thread.
+"""
+
+from __future__ import annotations
+
+import lmdb
+
+from isotherm.clock import Clock
+from isotherm.errors import Invalid, SnapshotExpired
+from isotherm.meta.lmdb import keys, rows
+from isotherm.meta.lmdb.environment import Environment, explain
+from isotherm.meta.lmdb.member import Member, RangeRead, size_of
+from isotherm.meta.port import TRANSACTION_BYTES, TRANSACTION_S, Ordinal, Pairs, invert
+
+
+class LmdbSnapshot:
+    """One consistent state for at most TRANSACTION_S. See `port.Snapshot`."""
+
+    __slots__ = ("_clock", "_deadline", "_environment", "_txn")
+
+    def __init__(self, environment: Environment, clock: Clock) -> None:
+        self._environment = environment
+        self._clock = clock
+        self._txn = environment.reading()
+        self._deadline = clock.monotonic() + TRANSACTION_S
+
+    def view(self) -> keys.Txn:
+        """The LMDB transaction to read from. Raises `ForkedHandle`, `SnapshotExpired`."""
+        self._environment.guard.check()
+        if self._clock.monotonic() > self._deadline:
+            self.close()
+        if self._txn is None:
+            raise SnapshotExpired(f"a snapshot lasts {TRANSACTION_S} s and until it is closed")
+        return self._txn
+
+    def position(self) -> tuple[int, int]:
+        """The epoch, and the number of the last commit it sees."""
+        txn = self.view()
+        return rows.epoch_of(txn), txn.id()
+
+    async def get(self, key: bytes) -> bytes | None:
+        return self.read(key)
+
+    async def range(self, start: bytes, end: bytes, limit: int, *, reverse: bool = False) -> Pairs:
+        return self.scan(start, min(end, rows.RESERVED), limit, reverse)
+
+    def read(self, key: bytes) -> bytes | None:
+        rows.check_key(key)
+        txn = self.view()
+        try:
+            return keys.get(txn, key)
+        except lmdb.Error as error:
+            raise explain(error, "cannot read") from error
+
+    def scan(self, start: bytes, end: bytes, limit: int, reverse: bool) -> Pairs:
+        txn = self.view()
+        try:
+            return keys.scan(txn, start, end, limit, reverse)
+        except lmdb.Error as error:
+            raise explain(error, "cannot read") from error
+
+    def close(self) -> None:
+        """Idempotent. In a forked child the parent's transaction is left alone."""
+        txn, self._txn = self._txn, None
+        if txn is not None and not self._environment.guard.forked:
+            txn.abort()
+
+    def __enter__(self) -> LmdbSnapshot:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class LmdbTransaction:
+    """See `port.Transaction`."""
+
+    __slots__ = (
+        "_adds",
+        "_appends",
+        "_placed",
+        "_ranges",
+        "_reads",
+        "_size",
+        "_snapshot",
+        "_stamped",
+        "_stamps",
+        "_writes",
+    )
+
+    def __init__(self, snapshot: LmdbSnapshot) -> None:
+        self._snapshot = snapshot
+        self._reads: dict[bytes, bytes | None] = {}
+        self._ranges: list[RangeRead] = []
+        self._writes: dict[bytes, bytes | None] = {}
+        self._stamped: dict[bytes, tuple[int, bytes]] = {}
+        self._placed: list[tuple[bytes, int, bytes]] = []
+        self._adds: dict[bytes, int] = {}
+        self._appends: list[tuple[bytes, int, bytes]] = []
+        self._stamps = 0
+        self._size = 0
+
+    async def get(self, key: bytes) -> bytes | None:
+        if key in self._writes:
+            return self._writes[key]
+        if key in self._reads:
+            return self._reads[key]
+        if key in self._adds or key in self._stamped:
+            raise Invalid("the transaction reads a key whose value is known only at its commit")
+        value = self._snapshot.read(key)
+        self._reads[key] = value
+        self._grow(len(key) + (len(value) if value else 0))
+        return value
+
+    async def range(self, start: bytes, end: bytes, limit: int, *, reverse: bool = False) -> Pairs:
+        end = min(end, rows.RESERVED)
+        if limit <= 0 or start >= end:
+            return []
+        self._refuse_unknown(start, end)
+        own = {key: value for key, value in self._writes.items() if start <= key < end}
+        wanted = limit + sum(1 for value in own.values() if value is None)
+        seen = self._snapshot.scan(start, end, wanted, reverse)
+        self._ranges.append(RangeRead(start, end, wanted, reverse, seen))
+        self._grow(sum(len(key) + len(value) for key, value in seen))
+        if not own:
+            return list(seen)
+        return _overlaid(seen, own, limit, reverse, complete=len(seen) < wanted)
+
+    def _refuse_unknown(self, start: bytes, end: bytes) -> None:
+        """Raise `Invalid` where the range holds a write whose key or value is known only at the commit."""
+        unknown = any(start <= key < end for keys_ in (self._adds, self._stamped) for key in keys_)
+        if not unknown and self._placed:
+            # Its stamp will be greater than any that the snapshot sees, and so its key smaller than theirs.
+            epoch, commit = self._snapshot.position()
+            largest = invert(rows.STAMP.pack(epoch, commit + 1, 0))
+            unknown = any(start <= prefix + largest and prefix < end for prefix, _, _ in self._placed)
+        if unknown:
+            raise Invalid("the transaction reads a range that holds a write known only at its commit")
+
+    def put(self, key: bytes, value: bytes, *, stamp: Ordinal | None = None) -> None:
+        rows.check_key(key)
+        rows.check_value(value)
+        self._grow(len(key) + len(value))
+        if self._adds:
+            self._adds.pop(key, None)
+        if stamp is None:
+            if self._stamped:
+                self._stamped.pop(key, None)
+            self._writes[key] = value
+        else:
+            self._check_ordinal(stamp)
+            self._writes.pop(key, None)
+            self._stamped[key] = (stamp, value)
+
+    def put_at(self, prefix: bytes, stamp: Ordinal, value: bytes) -> None:
+        rows.check_key(prefix + bytes(16))
+        rows.check_value(value)
+        self._check_ordinal(stamp)
+        self._grow(len(prefix) + len(value) + 32)
+        self._placed.append((prefix, stamp, value))
+
+    def delete(self, key: bytes) -> None:
+        rows.check_key(key)
+        self._grow(len(key))
+        self._adds.pop(key, None)
+        self._stamped.pop(key, None)
+        self._writes[key] = None
+
+    def add(self, key: bytes, delta: int) -> None:
+        rows.check_key(key)
+        if key in self._stamped:
+            raise Invalid("the transaction adds to a key that it has stamped")
+        if key in self._writes:
+            self._writes[key] = rows.added(self._writes[key], delta)
+            return
+        if key not in self._adds:
+            self._grow(len(key) + 8)
+        total = self._adds.get(key, 0) + delta
+        rows.added(None, total)
+        self._adds[key] = total
+
+    def stamp(self) -> Ordinal:
+        self._stamps += 1
+        return Ordinal(self._stamps - 1)
+
+    def append(self, feed: bytes, value: bytes) -> Ordinal:
+        rows.check_feed(feed)
+        rows.check_value(value)
+        self._grow(len(feed) + len(value) + 16)
+        ordinal = self.stamp()
+        self._appends.append((feed, ordinal, value))
+        return ordinal
+
+    def _check_ordinal(self, ordinal: Ordinal) -> None:
+        if not 0 <= ordinal < self._stamps:
+            raise Invalid("an ordinal comes from this transaction's own append() or stamp()")
+
+    def _grow(self, size_bytes: int) -> None:
+        self._size += size_bytes
+        if self._size > 2 * TRANSACTION_BYTES:
+            raise Invalid(f"a transaction has at most {TRANSACTION_BYTES} bytes of keys and values, read and written")
+
+    def member(self) -> Member | None:
+        """What to commit; None when nothing was written.
+
+        Raises:
+            Invalid: too large.
+            SnapshotExpired: the transaction took longer than TRANSACTION_S.
+        """
+        if not (self._writes or self._adds or self._appends or self._stamped or self._placed):
+            return None
+        self._snapshot.view()
+        member = Member(
+            self._reads,
+            self._ranges,
+            self._writes,
+            self._stamped,
+            self._placed,
+            self._adds,
+            self._appends,
+            self._stamps,
+            self._size,
+        )
+        if self._size > TRANSACTION_BYTES and size_of(member) > TRANSACTION_BYTES:
+            raise Invalid(f"a transaction has at most {TRANSACTION_BYTES} bytes of keys and values, read and written")
+        return member
+
+
+def _overlaid(seen: Pairs, own: dict[bytes, bytes | None], limit: int, reverse: bool, complete: bool) -> Pairs:
+    """The pairs of a snapshot and of a transaction's own writes within one range, in order, at most `limit`.
+
+    Where `seen` was cut at its limit (not `complete`), own keys beyond its last one are too far out to be known as next.
+    """
+    merged: dict[bytes, bytes | None] = dict(seen)
+    if complete or not seen:
+        merged.update(own)
+    elif reverse:
+        merged.update((key, value) for key, value in own.items() if key >= seen[-1][0])
+    else:
+        merged.update((key, value) for key, value in own.items() if key <= seen[-1][0])
+    pairs = [(key, value) for key, value in merged.items() if value is not None]
+    pairs.sort(reverse=reverse)
+    return pairs[:limit]
