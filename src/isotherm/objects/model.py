@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+import msgspec
+
 from isotherm.segments.port import Buffer, Extent
 
 NULL_VERSION = "null"
@@ -71,8 +73,7 @@ class Attributes:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(msgspec.Struct, frozen=True):
     """One version of an object, or a delete marker.
 
     `etag` is without quotes. `parts` is the number of parts of a completed multipart upload, else 0.
@@ -98,8 +99,7 @@ class Version:
     shared: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """A row of a listing: cheaper than a `Version`. `version_id` and the flags matter in listings of versions only."""
 
     key: str

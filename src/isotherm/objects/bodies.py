@@ -1,0 +1,116 @@
+"""From a body that arrives to durable extents: small bodies share a segment and its sync, large ones stream.
+
+Hashing and writing of large bodies run where they block nobody (`offload`), in order, a piece of about a MiB at a time:
+memory stays bounded whatever the body's size. Nothing is referred to yet: the caller's transaction does that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from isotherm.devices.waiting import offload
+from isotherm.errors import Invalid
+from isotherm.objects.checksums import Digester, verify
+from isotherm.objects.model import MD5_BYTES_MOST, Body, Checksum, Digests
+from isotherm.segments.port import Buffer, Extent, Segments
+
+SMALL_BYTES_MOST = 1 << 20
+_PIECE_BYTES = 1 << 20
+_INLINE_HASH_BYTES = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Durable bytes. `md5` is None where none was computed."""
+
+    size: int
+    extents: tuple[Extent, ...]
+    md5: bytes | None
+    checksum: Checksum | None
+
+
+def is_small(body: Buffer | Body) -> bool:
+    """Whether `store` will make it one extent at most, in a segment shared with others."""
+    size = body.size if isinstance(body, Body) else len(body)
+    return size is not None and size <= SMALL_BYTES_MOST
+
+
+async def store(segments: Segments, owner: bytes, body: Buffer | Body, digests: Digests, most_bytes: int) -> Stored:
+    """Write a body and check it against `digests`.
+
+    Raises:
+        Invalid: EntityTooLarge, BadDigest; and what the body's iterator raises.
+    """
+    small = is_small(body)
+    if not isinstance(body, Body):
+        if small:
+            return await _store_small(segments, owner, body, digests)
+        body = Body(_pieces_of(body), len(body))
+    if body.size is not None and body.size > most_bytes:
+        raise _too_large(body.size, most_bytes)
+    if small:
+        held = [piece async for piece in body.pieces]
+        whole = held[0] if len(held) == 1 else b"".join(held)
+        return await _store_small(segments, owner, whole, digests)
+    return await _store_stream(segments, owner, body, digests, most_bytes)
+
+
+async def _store_small(segments: Segments, owner: bytes, data: Buffer, digests: Digests) -> Stored:
+    digester = Digester(digests.algorithm, md5=True)
+    if len(data) <= _INLINE_HASH_BYTES:
+        digester.update(data)
+    else:
+        await offload(digester.update, data)
+    verify(digester, digests)
+    extents = (await segments.append(owner, data),) if data else ()
+    return Stored(len(data), extents, digester.md5, digester.checksum)
+
+
+async def _store_stream(segments: Segments, owner: bytes, body: Body, digests: Digests, most_bytes: int) -> Stored:
+    outgrown = body.size is not None and body.size > MD5_BYTES_MOST
+    digester = Digester(digests.algorithm, md5=digests.md5 is not None or not outgrown)
+    stream = segments.stream(owner)
+    try:
+        async for piece in _gathered(body.pieces):
+            if digester.size + len(piece) > most_bytes:
+                raise _too_large(digester.size + len(piece), most_bytes)
+            if digests.md5 is None and digester.size + len(piece) > MD5_BYTES_MOST:
+                digester.drop_md5()
+            await offload(digester.update, piece)
+            await stream.write(piece)
+        verify(digester, digests)
+    except BaseException:
+        await stream.abort()
+        raise
+    extents = tuple(await stream.finish())
+    return Stored(digester.size, extents, digester.md5, digester.checksum)
+
+
+async def _gathered(pieces: AsyncIterator[Buffer]) -> AsyncIterator[Buffer]:
+    """The same bytes in pieces of at least `_PIECE_BYTES`, but for the last: fewer hand-overs to threads."""
+    held: list[Buffer] = []
+    size = 0
+    async for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= _PIECE_BYTES:
+            yield held[0] if len(held) == 1 else b"".join(held)
+            held, size = [], 0
+    if held:
+        yield held[0] if len(held) == 1 else b"".join(held)
+
+
+async def _pieces_of(data: Buffer) -> AsyncIterator[Buffer]:
+    view = memoryview(data)
+    for at in range(0, len(view), _PIECE_BYTES):
+        yield view[at : at + _PIECE_BYTES]
+
+
+def _too_large(size: int, most_bytes: int) -> Invalid:
+    return Invalid(
+        "Your proposed upload exceeds the maximum allowed size.",
+        code="EntityTooLarge",
+        ProposedSize=size,
+        MaxSizeAllowed=most_bytes,
+    )

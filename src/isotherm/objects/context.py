@@ -1,0 +1,34 @@
+"""What every verb of objects works with: the tenant and the engines. Owned by nobody; passed along."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from isotherm.clock import Clock
+from isotherm.errors import NotFound
+from isotherm.ids import Ids
+from isotherm.meta.port import Meta, Reader, Transaction
+from isotherm.objects.history import History
+from isotherm.objects.layout import bucket_row
+from isotherm.objects.model import Bucket
+from isotherm.objects.records import decode_bucket
+from isotherm.segments.port import Segments
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    tenant: int
+    meta: Meta
+    segments: Segments
+    clock: Clock
+    ids: Ids
+
+    async def bucket(self, reader: Reader, name: str) -> Bucket:
+        """Raises NotFound(NoSuchBucket)."""
+        row = await reader.get(bucket_row(self.tenant, name))
+        if row is None:
+            raise NotFound("The specified bucket does not exist.", code="NoSuchBucket", BucketName=name)
+        return decode_bucket(row, name)
+
+    def history(self, txn: Transaction, bucket: Bucket, key: bytes) -> History:
+        return History(txn, self.segments, self.tenant, bucket, key)

@@ -1,0 +1,72 @@
+"""What deletes leave for later: manifests to dismantle, tag sets to remove. Done piece by piece by a mover.
+
+A garbage row is written in the transaction that made its subject unreachable, and goes in the one that removes the
+subject's last row: killed at any point, the work is found again.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from isotherm.meta.port import Meta, Transaction
+from isotherm.objects.layout import (
+    STAMP_TAIL,
+    garbage_row,
+    manifest_row,
+    part_owner,
+    part_row,
+    parts_of,
+    successor,
+    table,
+    tag_index,
+    tag_set,
+)
+from isotherm.objects.records import decode_part
+from isotherm.segments.port import Segments
+
+_ROWS_A_TRANSACTION = 500
+
+_decode_tag = msgspec.msgpack.Decoder(tuple[str, str]).decode
+
+
+async def sweep(meta: Meta, segments: Segments, tenant: int, *, limit: int = 100) -> int:
+    """Work on up to `limit` garbage rows of a tenant, one transaction each. Returns how many it found."""
+    prefix = table(tenant, b"X")
+    rows = await meta.range(prefix, successor(prefix), limit)
+    for row, value in rows:
+        kind, identity = row[len(prefix) : len(prefix) + 1], row[STAMP_TAIL]
+        if kind == b"m":
+            await _dismantle(meta, segments, tenant, identity)
+        else:
+            await _remove_tag_set(meta, tenant, identity, value)
+    return len(rows)
+
+
+async def _dismantle(meta: Meta, segments: Segments, tenant: int, manifest: bytes) -> None:
+    async def some(txn: Transaction) -> None:
+        prefix = parts_of(tenant, manifest)
+        rows = await txn.range(prefix, prefix + b"\xff\xff\xff", _ROWS_A_TRANSACTION)
+        for row, value in rows:
+            number = int.from_bytes(row[-2:], "big")
+            owner = part_owner(tenant, manifest, number)
+            await segments.discard(txn, decode_part(value, number).extents, owner)
+            txn.delete(part_row(tenant, manifest, number))
+        if len(rows) < _ROWS_A_TRANSACTION:
+            txn.delete(manifest_row(tenant, manifest))
+            txn.delete(garbage_row(tenant, b"m", manifest))
+
+    await meta.transact(some)
+
+
+async def _remove_tag_set(meta: Meta, tenant: int, identity: bytes, position: bytes) -> None:
+    async def some(txn: Transaction) -> None:
+        prefix = tag_set(tenant, identity)
+        rows = await txn.range(prefix, successor(prefix), _ROWS_A_TRANSACTION)
+        for row, value in rows:
+            name, tag = _decode_tag(value)
+            txn.delete(tag_index(tenant, name, tag) + position)
+            txn.delete(row)
+        if len(rows) < _ROWS_A_TRANSACTION:
+            txn.delete(garbage_row(tenant, b"g", identity))
+
+    await meta.transact(some)

@@ -1,0 +1,254 @@
+"""LIST: pages of keys, versions and uploads, with prefix and delimiter.
+
+A listing walks rows in order and, on meeting a common prefix, seeks past it: a page costs what it shows, not what lies
+under its prefixes. Reads grow while rows are shown and shrink where prefixes are skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from isotherm.errors import Invalid
+from isotherm.meta.port import STAMP_BYTES, Reader, invert
+from isotherm.objects.context import Context
+from isotherm.objects.history import version_at
+from isotherm.objects.layout import (
+    escape,
+    live_table,
+    parse_version_id,
+    successor,
+    unescape,
+    uploads_table,
+    versions_table,
+)
+from isotherm.objects.model import Bucket, Entry, Listing, Upload, UploadListing
+from isotherm.objects.records import as_entry, decode_upload, is_marker
+
+Payload = TypeVar("Payload")
+Rows = list[tuple[bytes, bytes, Payload]]
+Fetch = Callable[[bytes, bytes, int], Awaitable[Rows[Payload]]]
+"""(key, tie, limit) → up to `limit` rows (key, tie, payload) at or after that position, in order of key and tie."""
+
+_FIRST = b""
+
+
+class Walk(Generic[Payload]):
+    """One page: rows and common prefixes in order, at most `limit` of both together."""
+
+    def __init__(self, fetch: Fetch[Payload], prefix: bytes, delimiter: bytes, limit: int) -> None:
+        self._fetch = fetch
+        self._prefix = prefix
+        self._delimiter = delimiter
+        self._limit = limit
+        self.rows: Rows[Payload] = []
+        self.prefixes: list[bytes] = []
+        self.last: tuple[bytes, bytes] | None = None  # where the page ended, when more follows
+
+    async def run(self, key: bytes, tie: bytes) -> None:
+        """Fill the page with what lies at or after the position."""
+        if key < self._prefix:
+            key, tie = self._prefix, _FIRST
+        shown: tuple[bytes, bytes] | None = None
+        size = self._limit + 1 if not self._delimiter else 32
+        while True:
+            size = min(size, self._limit + 1 - len(self.rows) - len(self.prefixes))
+            rows = await self._fetch(key, tie, size)
+            skipped = False
+            for row in rows:
+                if not row[0].startswith(self._prefix):
+                    return
+                common = self._common(row[0])
+                if len(self.rows) + len(self.prefixes) == self._limit:
+                    self.last = shown
+                    return
+                if common is None:
+                    self.rows.append(row)
+                    shown = row[0], row[1]
+                else:
+                    self.prefixes.append(common)
+                    shown = common, _FIRST
+                    key, tie, skipped = successor(common), _FIRST, True
+                    break
+            if skipped:
+                size = max(2, size // 2)
+            elif len(rows) < size:
+                return
+            else:
+                key, tie = rows[-1][0], rows[-1][1] + b"\0"
+                size *= 4
+
+    def _common(self, key: bytes) -> bytes | None:
+        if not self._delimiter:
+            return None
+        at = key.find(self._delimiter, len(self._prefix))
+        return None if at < 0 else key[: at + len(self._delimiter)]
+
+
+def _start(after: bytes, prefix: bytes, delimiter: bytes) -> bytes:
+    """The least key a page after `after` may show: past the whole common prefix that `after` is, if it is one."""
+    if delimiter and after.startswith(prefix):
+        at = after.find(delimiter, len(prefix))
+        if at >= 0:
+            common = after[: at + len(delimiter)]
+            if after == common:
+                return successor(common)
+    return after + b"\0"
+
+
+async def list_objects(
+    context: Context, bucket_name: str, *, prefix: str, delimiter: str, after: str, limit: int
+) -> Listing:
+    """See `Space.list`."""
+    with context.meta.snapshot() as snapshot:
+        bucket = await context.bucket(snapshot, bucket_name)
+        table = live_table(context.tenant, bucket.id)
+        skip, end = len(table), successor(table)
+
+        async def fetch(key: bytes, tie: bytes, size: int) -> Rows[bytes]:
+            pairs = await snapshot.range(table + key + tie, end, size)
+            return [(row[skip:], _FIRST, value) for row, value in pairs]
+
+        walk = Walk(fetch, _raw(prefix), _raw(delimiter), limit)
+        start = _start(_raw(after), _raw(prefix), _raw(delimiter)) if after else _raw(prefix)
+        if limit:
+            await walk.run(start, _FIRST)
+    entries = [as_entry(value, key.decode(), True) for key, _, value in walk.rows]
+    return Listing(entries, [p.decode() for p in walk.prefixes], walk.last[0].decode() if walk.last else None)
+
+
+class _VersionRows:
+    """Live rows and the other versions of a bucket, merged: of each key the live one first, then newest to oldest.
+
+    The tie of a live row is empty; that of another is its inverted stamp.
+    """
+
+    def __init__(self, context: Context, reader: Reader, bucket: Bucket) -> None:
+        self._reader = reader
+        self._live = live_table(context.tenant, bucket.id)
+        self._others = versions_table(context.tenant, bucket.id)
+
+    async def fetch(self, key: bytes, tie: bytes, size: int) -> Rows[bytes]:
+        live_from = key if tie == _FIRST else key + b"\0"
+        live = await self._reader.range(self._live + live_from, successor(self._live), size)
+        other_from = self._others + (escape(key) + tie if tie else escape(key)[:-2])
+        others = await self._reader.range(other_from, successor(self._others), size)
+        rows: Rows[bytes] = [(row[len(self._live) :], _FIRST, value) for row, value in live]
+        for row, value in others:
+            owner, at = unescape(row[len(self._others) :])
+            rows.append((owner, row[len(self._others) + at :], value))
+        rows.sort(key=lambda row: row[:2])
+        return rows[:size]
+
+
+async def list_versions(
+    context: Context,
+    bucket_name: str,
+    *,
+    prefix: str,
+    delimiter: str,
+    after: str,
+    after_version: str,
+    limit: int,
+) -> Listing:
+    """See `Space.list_versions`."""
+    with context.meta.snapshot() as snapshot:
+        bucket = await context.bucket(snapshot, bucket_name)
+        source = _VersionRows(context, snapshot, bucket)
+        walk = Walk(source.fetch, _raw(prefix), _raw(delimiter), limit)
+        key, tie = _raw(prefix), _FIRST
+        if after and after_version:
+            key, tie = _raw(after), await _tie_after(context, snapshot, bucket, _raw(after), after_version)
+        elif after:
+            key = _start(_raw(after), _raw(prefix), _raw(delimiter))
+        if limit:
+            await walk.run(key, tie)
+        entries = await _version_entries(context, snapshot, bucket, walk.rows)
+    last = walk.last
+    version = entries[-1].version_id if last and entries and (last[1] or entries[-1].key.encode() == last[0]) else None
+    return Listing(entries, [p.decode() for p in walk.prefixes], last[0].decode() if last else None, version)
+
+
+async def _tie_after(context: Context, reader: Reader, bucket: Bucket, key: bytes, version: str) -> bytes:
+    """The least tie older than a version of `key`, whether or not that version still exists."""
+    stamp = parse_version_id(version)
+    if stamp is None:
+        found = await version_at(reader, context.tenant, bucket.id, key, None)
+        if found is None:
+            raise Invalid("Invalid version id specified", code="InvalidArgument", ArgumentName="version-id-marker")
+        stamp = found[0][:STAMP_BYTES]
+    return invert(stamp) + b"\0"
+
+
+async def _version_entries(context: Context, reader: Reader, bucket: Bucket, rows: Rows[bytes]) -> list[Entry]:
+    """The newest row of a key is the live one or, where there is none, the first of the others."""
+    entries: list[Entry] = []
+    previous: bytes | None = None
+    for key, tie, value in rows:
+        latest = tie == _FIRST
+        if not latest and key != previous and is_marker(value):  # a marker may be the newest; another version never is
+            newest = await _newest_tie(context, reader, bucket, key)
+            latest = newest == tie
+        entries.append(as_entry(value, key.decode(), latest))
+        previous = key
+    return entries
+
+
+async def _newest_tie(context: Context, reader: Reader, bucket: Bucket, key: bytes) -> bytes:
+    rows = await _VersionRows(context, reader, bucket).fetch(key, _FIRST, 1)
+    return rows[0][1]
+
+
+async def list_uploads(
+    context: Context,
+    bucket_name: str,
+    *,
+    prefix: str,
+    delimiter: str,
+    after: str,
+    after_upload: str,
+    limit: int,
+) -> UploadListing:
+    """See `Space.uploads`."""
+    with context.meta.snapshot() as snapshot:
+        bucket = await context.bucket(snapshot, bucket_name)
+        table = uploads_table(context.tenant, bucket.id)
+
+        async def fetch(key: bytes, tie: bytes, size: int) -> Rows[bytes]:
+            start = table + (escape(key) + tie if tie else escape(key)[:-2])
+            rows: Rows[bytes] = []
+            for row, value in await snapshot.range(start, successor(table), size):
+                owner, at = unescape(row[len(table) :])
+                rows.append((owner, row[len(table) + at :], value))
+            return rows
+
+        walk = Walk(fetch, _raw(prefix), _raw(delimiter), limit)
+        key, tie = _raw(prefix), _FIRST
+        if after and after_upload:
+            key, tie = _raw(after), _upload_bytes(after_upload) + b"\0"
+        elif after:
+            key = _start(_raw(after), _raw(prefix), _raw(delimiter))
+        if limit:
+            await walk.run(key, tie)
+    uploads: list[Upload] = [decode_upload(value, tie.hex(), key.decode()) for key, tie, value in walk.rows]
+    last = walk.last
+    return UploadListing(
+        uploads,
+        [p.decode() for p in walk.prefixes],
+        last[0].decode() if last else None,
+        last[1].hex() if last else None,
+    )
+
+
+def _upload_bytes(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise Invalid("Invalid uploadId marker", code="InvalidArgument", ArgumentName="upload-id-marker") from None
+
+
+def _raw(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise Invalid("A prefix, delimiter or marker is not valid Unicode.", code="InvalidArgument") from None

@@ -1,0 +1,61 @@
+"""What may be a bucket's name, an object's key, a tag. Pure.
+
+Sources: S3 "General purpose bucket naming rules" and "Naming Amazon S3 objects". Keys may be any UTF-8 of 1 to 1,024
+bytes, `.` and `..`, `//`, zeros and control characters included: a key is an opaque string, never a path.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from isotherm.errors import Invalid
+from isotherm.objects.model import KEY_BYTES_MOST, TAGS_BYTES_MOST
+
+_BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9.-]{1,61})[a-z0-9]")
+_ADDRESS = re.compile(r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}")
+_TAG_BYTES_MOST = 64_000
+
+
+def check_bucket(name: str) -> None:
+    """Raises Invalid(InvalidBucketName)."""
+    if (
+        _BUCKET.fullmatch(name)
+        and ".." not in name
+        and not _ADDRESS.fullmatch(name)
+        and not name.startswith(("xn--", "sthree-"))
+        and not name.endswith(("-s3alias", "--ol-s3"))
+    ):
+        return
+    raise Invalid("The specified bucket is not valid.", code="InvalidBucketName", BucketName=name)
+
+
+def encode_key(key: str) -> bytes:
+    """The key's UTF-8. Raises Invalid(KeyTooLongError | InvalidURI | InvalidArgument)."""
+    try:
+        raw = key.encode()
+    except UnicodeEncodeError:
+        raise Invalid("The key is not valid Unicode.", code="InvalidURI") from None
+    if len(raw) > KEY_BYTES_MOST:
+        raise Invalid("Your key is too long.", code="KeyTooLongError", MaxSizeAllowed=KEY_BYTES_MOST, Size=len(raw))
+    if not raw:
+        raise Invalid("A key has at least one byte.", code="InvalidArgument")
+    return raw
+
+
+def check_tags(tags: Mapping[str, str]) -> int:
+    """The bytes of all keys and values. Raises Invalid(InvalidTag | EntityTooLarge)."""
+    total = 0
+    for name, value in tags.items():
+        try:
+            size = len(name.encode()) + len(value.encode())
+        except UnicodeEncodeError:
+            raise Invalid("A tag is not valid Unicode.", code="InvalidTag") from None
+        if not name:
+            raise Invalid("A tag's key has at least one character.", code="InvalidTag")
+        if size > _TAG_BYTES_MOST:
+            raise Invalid(f"A tag has at most {_TAG_BYTES_MOST} bytes.", code="InvalidTag")
+        total += size
+    if total > TAGS_BYTES_MOST:
+        raise Invalid(f"One call takes at most {TAGS_BYTES_MOST} bytes of tags.", code="EntityTooLarge")
+    return total
