@@ -1,0 +1,137 @@
+"""`isotherm keys …`: the credentials of a store, whether a server runs on it or not.
+
+With a server, changes go through it; gateways follow within a second.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isotherm.cli.reporting import reporting
+
+if TYPE_CHECKING:
+    from isotherm.devices.directory import DataDirectory
+    from isotherm.tenancy.identity import Credential, Credentials
+
+keys = typer.Typer(help="Make, list, rotate and revoke access keys.", no_args_is_help=True)
+
+_Data = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Directory of the store.", show_default="ISOTHERM_DATA")
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@keys.command()
+def create(
+    data: _Data = None,
+    description: Annotated[str, typer.Option(metavar="TEXT", help="What it is for.")] = "",
+    as_json: _Json = False,
+) -> None:
+    """Make a new pair. Its secret is shown once, here."""
+    from isotherm.devices.waiting import drive
+
+    with reporting(), _opened(data) as (credentials, _):
+        _show(drive(credentials.create(description)), as_json)
+
+
+@keys.command("list")
+def list_(data: _Data = None, as_json: _Json = False) -> None:
+    """Show all access keys, without secrets."""
+    from isotherm.devices.waiting import drive
+
+    with reporting(), _opened(data) as (credentials, _):
+        rows: list[dict[str, object]] = [
+            {
+                "access_key": one.access_key,
+                "state": one.state.value,
+                "tenant": one.tenant,
+                "created": _time(one.created_ms),
+                "ends": _time(one.ends_ms),
+                "description": one.description,
+            }
+            for one in drive(credentials.list())
+        ]
+        if as_json:
+            typer.echo(json.dumps(rows, indent=2))
+            return
+        _print_table(rows)
+
+
+@keys.command()
+def rotate(
+    access_key: str,
+    data: _Data = None,
+    grace: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Seconds for which the old pair goes on working.")
+    ] = 0.0,
+    as_json: _Json = False,
+) -> None:
+    """Replace a pair by a new one; the old one ends."""
+    from isotherm.devices.waiting import drive
+    from isotherm.ids import SystemIds
+    from isotherm.server import root_credentials
+
+    with reporting(), _opened(data) as (credentials, directory):
+        fresh = drive(root_credentials.rotate(credentials, directory.keys, SystemIds(), access_key, grace))
+        _show(fresh, as_json)
+
+
+@keys.command()
+def revoke(access_key: str, data: _Data = None) -> None:
+    """End a pair. Gateways refuse it within a second."""
+    from isotherm.devices.waiting import drive
+
+    with reporting(), _opened(data) as (credentials, _):
+        drive(credentials.revoke(access_key))
+        typer.echo(f"{access_key} is revoked")
+
+
+@contextmanager
+def _opened(data: Path | None) -> Iterator[tuple[Credentials, DataDirectory]]:
+    from isotherm import __version__
+    from isotherm.clock import SystemClock
+    from isotherm.devices.directory import open_directory
+    from isotherm.ids import SystemIds
+    from isotherm.meta.lmdb import LmdbMeta
+    from isotherm.settings import environment, load
+    from isotherm.tenancy.identity import Credentials
+    from isotherm.tenancy.keystore import FileKeys
+
+    settings = load({"data": data}, environment())
+    clock, ids = SystemClock(), SystemIds()
+    directory = open_directory(settings.data, program=__version__, clock=clock, ids=ids, create=False)
+    with closing(LmdbMeta.open(directory.meta, clock=clock, ids=ids, role="foreign")) as meta:
+        yield Credentials(meta, FileKeys(directory.keys, ids), clock, ids), directory
+
+
+def _show(credential: Credential, as_json: bool) -> None:
+    pair = {"access_key": credential.access_key, "secret_key": credential.secret}
+    if as_json:
+        typer.echo(json.dumps(pair))
+        return
+    typer.echo(f"access key  {pair['access_key']}\nsecret key  {pair['secret_key']}")
+    typer.secho("The secret is not shown again.", err=True, dim=True)
+
+
+def _print_table(rows: list[dict[str, object]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    columns = ("access_key", "state", "created", "ends", "description")
+    for column in columns:
+        table.add_column(column.replace("_", " "))
+    for row in rows:
+        table.add_row(*(str(row[column] or "–") for column in columns))
+    Console().print(table)
+
+
+def _time(ms: int | None) -> str | None:
+    return datetime.fromtimestamp(ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if ms else None

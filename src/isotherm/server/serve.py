@@ -1,0 +1,174 @@
+"""`isotherm serve`: takes the data directory, binds the ports, and supervises. Main thread only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from isotherm.clock import Clock, SystemClock
+from isotherm.devices import locks
+from isotherm.devices.board import create_board
+from isotherm.devices.directory import DataDirectory, open_directory
+from isotherm.devices.drive import SystemDrive, explain
+from isotherm.errors import Unavailable
+from isotherm.ids import Ids, SystemIds
+from isotherm.meta.lmdb import ServerLock
+from isotherm.server import root_credentials
+from isotherm.server.announcement import Address, banner, read_address, remove_address, write_address
+from isotherm.server.duty import HARD_STOP_AFTER_S, Assignment
+from isotherm.server.listening import is_loopback, listen, url
+from isotherm.server.supervisor import Post, Supervisor
+from isotherm.settings import Settings, encode
+from isotherm.telemetry import Level, Log
+
+_POLL_S = 0.05
+LOCK = "supervisor.lock"
+SUPERVISOR = "supervisor"
+
+
+def serve(settings: Settings, program: str) -> int:
+    """Serve until told to stop; the exit status. Prints to standard output, logs to standard error.
+
+    Raises:
+        Unavailable: the directory has a server, or a port is taken.
+        Invalid, VersionMismatch, NoSpace: see `open_directory` and `listen`.
+    """
+    clock, ids = SystemClock(), SystemIds()
+    log = Log(SUPERVISOR, clock, least=Level[settings.server.log.upper()])
+    directory = open_directory(settings.data, program=program, clock=clock, ids=ids)
+    with _only_server(directory, settings, clock) as (server_lock, patience_s):
+        return _Serving(settings, program, directory, server_lock, clock, ids, log).run(patience_s)
+
+
+@contextlib.contextmanager
+def _only_server(directory: DataDirectory, settings: Settings, clock: Clock) -> Iterator[tuple[ServerLock, float]]:
+    """Be the only server of the directory; gives the lock, and how long processes of a killed one may still be ending.
+
+    Two locks: the supervisor's own goes with it at once, the engine's is shared with its children and goes with the last.
+    """
+    try:
+        own = locks.KeptLock(SystemDrive().open(directory.run / LOCK, os.O_RDWR | os.O_CREAT))
+    except OSError as error:
+        raise explain(error, f"cannot lock {directory.path}") from error
+    with contextlib.closing(own):
+        left = read_address(directory.run)
+        if not locks.try_lock(own.fd):
+            where = f" at {left.s3} (pid {left.supervisor})" if left else ""
+            raise Unavailable(f"a server runs on {directory.path} already{where}")
+        patience_s = settings.server.orphan_drain_s + HARD_STOP_AFTER_S + 1.0 if left else 0.0
+        server_lock = ServerLock(directory.meta)
+        until_s = clock.monotonic() + patience_s
+        while True:
+            try:
+                server_lock.acquire()
+                break
+            except Unavailable:
+                if clock.monotonic() >= until_s:
+                    raise
+                time.sleep(_POLL_S)
+        try:
+            yield server_lock, patience_s
+        finally:
+            server_lock.release()
+
+
+class _Serving:
+    """One run of a server, from bound ports to the last child's end."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        program: str,
+        directory: DataDirectory,
+        server_lock: ServerLock,
+        clock: Clock,
+        ids: Ids,
+        log: Log,
+    ) -> None:
+        self._settings = settings
+        self._program = program
+        self._directory = directory
+        self._server_lock = server_lock
+        self._clock = clock
+        self._ids = ids
+        self._log = log
+        self._listeners: list[socket.socket] = []
+
+    def run(self, patience_s: float) -> int:
+        server = self._settings.server
+        for port in (server.port, server.admin_port):
+            self._listeners.append(listen(server.host, port, patience_s=patience_s, sleep=time.sleep))
+        if not is_loopback(server.host) and server.tls is None:
+            self._log.warning(f"listening on {server.host} without TLS: whoever is on the way reads along")
+        posts = self._posts()
+        self._names = (*(post.name for post in posts), SUPERVISOR)
+        self._board = create_board(len(self._names))
+        supervisor = Supervisor(
+            posts,
+            self._board,
+            self._assignment,
+            self._clock,
+            self._log,
+            shared=[self._server_lock.descriptor],
+            grace_s=server.drain_s,
+            ready=self._announce,
+            stopping=self._stop_listening,
+        )
+        try:
+            return supervisor.run()
+        finally:
+            self._stop_listening()
+            remove_address(self._directory.run)
+
+    def _posts(self) -> list[Post]:
+        s3, admin = (listener.fileno() for listener in self._listeners)
+        gateways = [
+            Post(f"gateway-{n}", "isotherm.server.gateway", first=True, front=True, listener=s3)
+            for n in range(self._settings.server.gateways)
+        ]
+        return [
+            *gateways,
+            Post("committer", "isotherm.server.committer", first=True, front=False),
+            Post("control", "isotherm.server.control", first=False, front=True, listener=admin),
+            Post("mover", "isotherm.server.mover", first=False, front=False),
+        ]
+
+    def _assignment(self, post: Post, slot: int) -> Assignment:
+        return Assignment(
+            names=self._names,
+            slot=slot,
+            board=self._board.descriptor,
+            listener=post.listener,
+            program=self._program,
+            settings=encode(self._settings),
+        )
+
+    def _announce(self, told: Mapping[str, object]) -> None:
+        scheme = "https" if self._settings.server.tls else "http"
+        s3, admin = (url(scheme, listener) for listener in self._listeners)
+        pids = {name: slot.pid for name, slot in zip(self._names, self._board.slots, strict=True) if slot.pid}
+        address = Address(s3, admin, os.getpid(), pids)
+        write_address(self._directory.run, address, self._ids)
+        path: Path | None = self._directory.keys / root_credentials.NAME if told.get("access_key") else None
+        made = bool(told.get("made"))
+        text = banner(
+            self._program,
+            self._directory.path,
+            address,
+            self._settings.server.gateways,
+            path,
+            made=made,
+            secure=scheme == "https",
+        )
+        with contextlib.suppress(OSError):
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+
+    def _stop_listening(self) -> None:
+        for listener in self._listeners:
+            listener.close()
