@@ -1,0 +1,127 @@
+"""Which verb answers a request, and everything that is refused because nobody here understands it.
+
+A request is (method, level, subresource): a row of routes.py. The subresource is the query parameter that chooses the
+operation, if any. Beside it a verb understands the query parameters and headers its row names. What no row names is
+answered 501 NotImplemented: it never falls through to another verb and is never accepted and ignored. That holds for
+every unknown query parameter, for every unknown x-amz- header and for conditions on writes that have none.
+
+Three exceptions, all S3's own. Query parameters that begin with `x-` but not with `x-amz-` are the client's notes and
+are ignored (`x-id`, the name SDKs give an operation, is one). An x-amz- header may travel as a parameter of a presigned
+URL, where it means the same. Headers that ask for what this store is anyway are understood (harmless.py).
+
+Called on the connection's event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from isotherm.errors import Invalid, Unsupported
+from isotherm.protocols.s3.harmless import CHECKED, COMMON
+from isotherm.protocols.s3.parameters import invalid_argument
+from isotherm.protocols.s3.routes import ROUTES, SUBRESOURCES, Route
+from isotherm.protocols.s3.wire import Reply, Request
+
+_SIGNING = frozenset(
+    f"x-amz-{name}"
+    for name in ("algorithm", "credential", "date", "expires", "signedheaders", "signature", "content-sha256")
+)
+_META = "x-amz-meta-"
+_NOTHING = ""
+
+
+async def dispatch(request: Request) -> Reply:
+    """Answer an authenticated request. Sets `request.operation`.
+
+    Raises:
+        IsothermError: what the verb raises; Unsupported and Invalid for what no verb understands.
+    """
+    level = "object" if request.key else "bucket" if request.bucket else "service"
+    query = request.query
+    subresource = _subresource(query) if query else _NOTHING
+    method = request.method
+    if method == "PUT" and "x-amz-copy-source" in request.headers:
+        subresource += "+copy"
+    route = ROUTES.get((method, level, subresource))
+    if route is None:
+        raise _no_route(request, level, subresource)
+    request.operation = route.operation
+    if query:
+        _check_query(request, route, subresource)
+    if not request.headers.keys() <= COMMON:
+        _check_headers(request, route)
+    return await route.verb(request)
+
+
+def _subresource(query: Mapping[str, str]) -> str:
+    found = [name for name in query if name in SUBRESOURCES]
+    if len(found) > 1:
+        raise Invalid(f"Conflicting query string parameters: {', '.join(sorted(found))}", code="InvalidArgument")
+    return found[0] if found else _NOTHING
+
+
+def _check_query(request: Request, route: Route, subresource: str) -> None:
+    carried: dict[str, str] = {}
+    for name, value in request.query.items():
+        if name in route.query or name == subresource or name + "+copy" == subresource:
+            continue
+        lower = name.lower()
+        if lower.startswith("x-amz-"):
+            if lower not in _SIGNING:
+                carried[lower] = value
+        elif name == "versionId":
+            raise invalid_argument("This operation does not accept a version-id.", "versionId", value)
+        elif not lower.startswith("x-"):
+            raise Unsupported(f"The query parameter {name[:64]} is not implemented.", Parameter=name[:64])
+    if carried:
+        request.headers = _with_carried(request, carried)
+
+
+def _with_carried(request: Request, carried: dict[str, str]) -> dict[str, str]:
+    """The headers, with those that a presigned URL carries as parameters."""
+    if not any(name.lower() == "x-amz-signature" for name in request.query):
+        name = next(iter(carried))
+        raise Unsupported(f"The query parameter {name[:64]} is not implemented.", Parameter=name[:64])
+    for name, value in carried.items():
+        if request.headers.get(name, value) != value:
+            raise invalid_argument("A header and a query parameter of its name contradict each other.", name, value)
+    return {**request.headers, **carried}
+
+
+def _check_headers(request: Request, route: Route) -> None:
+    writes = request.method not in ("GET", "HEAD")
+    for name, value in request.headers.items():
+        if name in COMMON or name in route.headers:
+            continue
+        if name.startswith("x-amz-"):
+            check = CHECKED.get(name)
+            if check is not None:
+                check(request, value)
+            elif not (name.startswith(_META) and _META in route.headers):
+                raise _unknown_header(name)
+        elif writes and (name.startswith("if-") or name == "content-range"):
+            raise _unknown_header(name)
+
+
+def _unknown_header(name: str) -> Unsupported:
+    return Unsupported("A header you provided implies functionality that is not implemented", Header=name[:64])
+
+
+def _no_route(request: Request, level: str, subresource: str) -> Invalid:
+    if not subresource:
+        unknown = next((name for name in request.query if not name.lower().startswith("x-")), None)
+        if unknown is not None:
+            return Unsupported(f"The query parameter {unknown[:64]} is not implemented.", Parameter=unknown[:64])
+        form = request.headers.get("content-type", "").startswith("multipart/form-data")
+        if request.method == "POST" and level == "bucket" and form:
+            return Unsupported("Uploads by HTML forms are not implemented.")
+    allowed = sorted({method for method, where, what in ROUTES if where == level and what == subresource})
+    if not allowed:
+        return Unsupported(f"The subresource {subresource} is not implemented at the level of a {level}.")
+    return Invalid(
+        "The specified method is not allowed against this resource.",
+        code="MethodNotAllowed",
+        Method=request.method[:16],
+        ResourceType=level.upper(),
+        allow=", ".join(allowed),
+    )
