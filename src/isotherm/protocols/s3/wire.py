@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from isotherm.objects.model import Body
-from isotherm.objects.space import Reading, Space
+from isotherm.objects.read import Reading
+from isotherm.objects.space import Space
 
 
 @dataclass(slots=True)

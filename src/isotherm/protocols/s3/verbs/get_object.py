@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from isotherm.errors import Invalid, NotFound
 from isotherm.objects.model import Checksum, Version
-from isotherm.objects.space import Reading, Space
+from isotherm.objects.read import Reading
+from isotherm.objects.space import Space
 from isotherm.protocols.s3.attributes import response_overrides, version_headers
 from isotherm.protocols.s3.conditions import parse_range, range_applies, read_condition
 from isotherm.protocols.s3.digests import checksum_headers
