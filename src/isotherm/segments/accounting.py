@@ -32,7 +32,7 @@ _LIVE = _SYSTEM_TENANT + b"L"
 _REFERENCES = _SYSTEM_TENANT + b"R"
 _EMPTIED = _SYSTEM_TENANT + b"E"
 
-_ROW = struct.Struct(">BBBxQQQ")
+_ROW = struct.Struct(">BBBxQQQQQ")
 _PLACE = struct.Struct(">QQ")
 _REFERENCE = struct.Struct(">QI")
 _ROW_VERSION = 1
@@ -51,9 +51,14 @@ class State(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class SegmentRow:
-    """`end` is the file offset behind the last extent, `payload` the sum of their lengths, `extents` their number.
+    """What is known of a segment. All but `media` and `state` are zero while it is OPEN.
 
-    While OPEN these are zero. Bytes of the file behind `end` were never acknowledged.
+    Args:
+        payload: sum of the lengths of its extents.
+        extents: their number.
+        end: file offset behind the last of them; what lies behind was never acknowledged.
+        size: of the file.
+        sealed_ms: wall-clock time of sealing.
     """
 
     media: Media
@@ -61,9 +66,12 @@ class SegmentRow:
     payload: int = 0
     extents: int = 0
     end: int = 0
+    size: int = 0
+    sealed_ms: int = 0
 
     def pack(self) -> bytes:
-        return _ROW.pack(_ROW_VERSION, self.state, _MEDIA[self.media], self.payload, self.extents, self.end)
+        counts = (self.payload, self.extents, self.end, self.size, self.sealed_ms)
+        return _ROW.pack(_ROW_VERSION, self.state, _MEDIA[self.media], *counts)
 
     def emptied(self) -> SegmentRow:
         return replace(self, state=State.EMPTIED)
@@ -74,8 +82,8 @@ def unpack_row(value: bytes) -> SegmentRow:
     if value[:1] != bytes((_ROW_VERSION,)):
         raise VersionMismatch("a segment row of another version")
     try:
-        _, state, media, payload, extents, end = _ROW.unpack(value)
-        return SegmentRow(_MEDIA_OF[media], State(state), payload, extents, end)
+        _, state, media, *counts = _ROW.unpack(value)
+        return SegmentRow(_MEDIA_OF[media], State(state), *counts)
     except (struct.error, KeyError, ValueError) as error:
         raise Corrupt("a damaged segment row") from error
 

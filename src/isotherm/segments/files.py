@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from isotherm.clock import Clock
 from isotherm.devices import waiting
 from isotherm.devices.drive import Drive, explain, write_all
 from isotherm.devices.locks import KeptLock, try_lock
@@ -37,10 +38,13 @@ class SegmentFiles:
         meta: where rows go.
     """
 
-    def __init__(self, directories: Mapping[Media, Sequence[Path]], meta: Meta, drive: Drive, ids: Ids) -> None:
+    def __init__(
+        self, directories: Mapping[Media, Sequence[Path]], meta: Meta, *, clock: Clock, ids: Ids, drive: Drive
+    ) -> None:
         self._directories = {media: tuple(paths) for media, paths in directories.items()}
         self._everywhere = tuple(path for paths in self._directories.values() for path in paths)
         self._meta = meta
+        self._clock = clock
         self._drive = drive
         self._ids = ids
 
@@ -121,11 +125,12 @@ class SegmentFiles:
 
         Errors of the metadata are left to recovery, which finds the file unlocked and its row open.
         """
-        row = SegmentRow(opened.media, State.SEALED, opened.payload, opened.extents, opened.end)
         opened.cut()
         try:
             if opened.extents:
-                self._commit(opened.segment, row.pack())
+                now = self._clock.now_ms()
+                counts = (opened.payload, opened.extents, opened.end, opened.size())
+                self._commit(opened.segment, SegmentRow(opened.media, State.SEALED, *counts, now).pack())
             else:
                 self._commit(opened.segment, None)
                 self._drive.unlink(opened.path)

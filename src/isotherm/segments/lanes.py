@@ -4,8 +4,9 @@ A *lane* is an open segment that one stream uses exclusively; afterwards it serv
 make 10,000 files. A `Sink` cuts a payload into extents, checksums blocks as they pass, writes an extent's header once its
 length is known, and syncs once at the end.
 
-Invariants: nothing is acknowledged before `finish` has synced; whatever fails before, the lane's `end` has not moved, and
-the space behind it is given back. Pieces are taken in the order they were handed over, one call at a time.
+Invariants: nothing is acknowledged before `finish` has synced; whatever fails before, no lane's `end` has moved, and the
+space behind it is given back. A stream holds the segments it has filled until it ends, so that no mover takes what is not
+yet referred to for dead: one descriptor for each `segment_bytes` of payload.
 
 Any thread; everything here blocks on the device.
 """
@@ -76,8 +77,8 @@ class Sink:
         self._guard = ForkGuard("an extent stream")
         self._over: BaseException | None = None
         self._done: list[Extent] = []
+        self._ends: list[tuple[OpenSegment, int]] = []
         self._lane: OpenSegment | None = None
-        self._lane_done: list[Extent] = []
         self._header_at = 0
         self._payload_at = 0
         self._length = 0
@@ -107,7 +108,8 @@ class Sink:
                 self._take(pieces)
                 if self._length:
                     self._end_extent()
-                self._end_lane()
+                self._leave_lane()
+                self._acknowledge()
             except BaseException as error:
                 self._give_up(error)
                 raise
@@ -177,30 +179,34 @@ class Sink:
             lane.write([trailer], self._payload_at + self._length)
         padding = padding_for(self._header_at, self._owner)
         lane.write([encode_extent_header(self._owner, self._length, check, padding)], self._header_at)
-        self._lane_done.append(Extent(lane.segment, self._payload_at, self._length, check))
+        self._done.append(Extent(lane.segment, self._payload_at, self._length, check))
         self._header_at = self._payload_at + self._length + trailer_bytes(self._length)
         self._length = self._block_crc = 0
         self._checksums = []
         if self._header_at >= self._settings.segment_bytes:
-            self._end_lane()
+            self._leave_lane()
 
-    def _end_lane(self) -> None:
-        lane = self._lane
-        if lane is None:
-            return
-        lane.sync()
-        done, self._lane_done = self._lane_done, []
-        lane.advance(self._header_at, sum(extent.length for extent in done), len(done))
-        self._done += done
-        self._unsynced = 0
-        self._lane = None
-        self._lanes.give(lane)
+    def _leave_lane(self) -> None:
+        if self._lane is not None:
+            self._lane.sync()
+            self._unsynced = 0
+            self._ends.append((self._lane, self._header_at))
+            self._lane = None
+
+    def _acknowledge(self) -> None:
+        for lane, end in self._ends:
+            lengths = [extent.length for extent in self._done if extent.segment == lane.segment]
+            lane.advance(end, sum(lengths), len(lengths))
+            self._lanes.give(lane)
+        self._ends.clear()
 
     def _give_up(self, error: BaseException) -> None:
         self._over = error
-        lane, self._lane = self._lane, None
-        if lane is not None:
-            try:
-                lane.cut()
-            finally:
-                self._lanes.give(lane)
+        lanes = [lane for lane, _ in self._ends]
+        if self._lane is not None:
+            lanes.append(self._lane)
+        self._ends.clear()
+        self._lane = None
+        for lane in lanes:
+            lane.cut()
+            self._lanes.give(lane)

@@ -74,7 +74,7 @@ class LocalSegments:
         for paths in directories.values():
             for path in paths:
                 drive.make_directory(path)
-        files = SegmentFiles(directories, meta, drive, ids)
+        files = SegmentFiles(directories, meta, clock=clock, ids=ids, drive=drive)
         epochs = ReaderEpochs(files.first_directory / "readers", meta, drive)
         return cls(files, epochs, drive, clock, settings or SegmentSettings())
 

@@ -75,10 +75,14 @@ class OpenSegment:
         if self.broken:
             return
         try:
-            if self._drive.size(self._lock.fd) > self.end:
+            if self.size() > self.end:
                 self._drive.truncate(self._lock.fd, self.end)
         except OSError:
             self.broken = True
+
+    def size(self) -> int:
+        """Of the file, bytes. Raises `OSError`."""
+        return self._drive.size(self._lock.fd)
 
     def close(self) -> None:
         """Let go of the lock. Idempotent."""
