@@ -1,0 +1,274 @@
+"""The whole store without protocols: settings → engines → rooms; and what `isotherm.open` returns.
+
+`compose` is the one place where engines are chosen and wired; the server's processes and embedding programs use it alike.
+A store opened here works alone or beside a running server on the same directory: while a server lives, its committer
+commits for this process, which then never holds the metadata's writer lock.
+
+`Store` may be used from many threads; `AsyncStore` from the coroutines of any event loop. Neither survives `os.fork()`:
+a child that uses its parent's raises `ForkedHandle`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from isotherm import __version__
+from isotherm.clock import Clock, SystemClock
+from isotherm.devices.directory import DataDirectory, open_directory
+from isotherm.devices.drive import SystemDrive
+from isotherm.devices.waiting import drive
+from isotherm.ids import Ids, SystemIds
+from isotherm.meta.lmdb.engine import LmdbMeta
+from isotherm.objects.layout import ROOT_TENANT
+from isotherm.objects.model import (
+    Attributes,
+    Body,
+    Bucket,
+    Change,
+    Condition,
+    Deleted,
+    Entry,
+    Found,
+    Listing,
+    Version,
+    Versioning,
+)
+from isotherm.objects.space import Space
+from isotherm.segments.local import LocalSegments
+from isotherm.segments.port import Buffer, Media
+from isotherm.settings import Settings
+
+Source = Buffer | BinaryIO | Iterable[bytes]
+"""What a program may put: bytes at once, a binary file, or pieces."""
+
+_PIECE_BYTES = 1 << 20
+_ANY = Condition()
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """The engines of one opened data directory. Close once, when nothing uses them any more."""
+
+    settings: Settings
+    directory: DataDirectory
+    meta: LmdbMeta
+    segments: LocalSegments
+    clock: Clock
+    ids: Ids
+
+    def space(self, tenant: int = ROOT_TENANT) -> Space:
+        """The objects of a tenant."""
+        return Space(tenant, self.meta, self.segments, self.clock, self.ids)
+
+    def close(self) -> None:
+        self.segments.close()
+        self.meta.close()
+
+
+def compose(
+    settings: Settings,
+    *,
+    role: Literal["server", "foreign"],
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+    create: bool = True,
+) -> Engines:
+    """Open the engines of a data directory. Blocks.
+
+    Args:
+        role: "server" in the processes of a server, "foreign" in every other program.
+        create: make the directory where there is none.
+
+    Raises:
+        NotFound, Invalid, VersionMismatch, Misuse, NoSpace, Unavailable: see the engines' `open`.
+    """
+    clock, ids = clock or SystemClock(), ids or SystemIds()
+    directory = open_directory(settings.data, program=__version__, clock=clock, ids=ids, create=create)
+    meta = LmdbMeta.open(directory.meta, clock=clock, ids=ids, role=role)
+    try:
+        media = {
+            Media.PERFORMANCE: [directory.performance, *settings.performance],
+            Media.CAPACITY: [directory.capacity, *settings.capacity],
+        }
+        segments = LocalSegments.open(media, meta, clock=clock, ids=ids, drive=SystemDrive(), settings=settings.segments)
+    except BaseException:
+        meta.close()
+        raise
+    return Engines(settings, directory, meta, segments, clock, ids)
+
+
+def open(path: str | Path, *, settings: Settings | None = None) -> Store:  # noqa: A001  (the name users expect)
+    """Open the store in directory `path`, making it where there is none. Blocks; use it as a context manager."""
+    return Store(compose(settings or Settings(Path(path)), role="foreign"))
+
+
+def open_async(path: str | Path, *, settings: Settings | None = None) -> AsyncStore:
+    """As `open`, for programs with an event loop. Opening itself blocks for some milliseconds."""
+    return AsyncStore(compose(settings or Settings(Path(path)), role="foreign"))
+
+
+class AsyncStore:
+    """The store for programs with an event loop. `space` has every operation; the methods here are the usual ones."""
+
+    def __init__(self, engines: Engines) -> None:
+        self.engines = engines
+        self.space = engines.space()
+
+    async def put(
+        self,
+        bucket: str,
+        key: str,
+        data: Buffer | Body,
+        *,
+        tags: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        content_type: str | None = None,
+        condition: Condition = _ANY,
+    ) -> Version:
+        """Durable on return, with its tags and its record in the change feed. Errors: `Space.put`."""
+        headers = {"content-type": content_type} if content_type else {}
+        attributes = Attributes(headers, metadata or {})
+        return await self.space.put(bucket, key, data, attributes=attributes, tags=tags or {}, condition=condition)
+
+    async def get(
+        self, bucket: str, key: str, *, offset: int = 0, length: int | None = None, version_id: str | None = None
+    ) -> bytes:
+        """The verified bytes of a version, or of a range of it; a range is cut off at the object's end."""
+        reading = await self.space.open(bucket, key, version_id)
+        offset = min(offset, reading.version.size)
+        rest = reading.version.size - offset
+        wanted = rest if length is None else min(length, rest)
+        ready = reading.now(offset, wanted)
+        return ready if ready is not None else await self._streamed(bucket, key, version_id, offset, wanted)
+
+    async def _streamed(self, bucket: str, key: str, version_id: str | None, offset: int, length: int) -> bytes:
+        async with self.engines.segments.reading():
+            reading = await self.space.open(bucket, key, version_id)
+            return await reading.read(offset, min(length, reading.version.size - offset))
+
+    async def iterate(self, bucket: str, prefix: str = "") -> AsyncIterator[Entry]:
+        """Every key under a prefix, in order, page by page: each page is one consistent state."""
+        after: str | None = ""
+        while after is not None:
+            page = await self.space.list(bucket, prefix=prefix, after=after)
+            for entry in page.entries:
+                yield entry
+            after = page.next_key
+
+    def close(self) -> None:
+        self.engines.close()
+
+    async def __aenter__(self) -> AsyncStore:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self.close()
+
+
+class Store:
+    """The store inside a program. Every call returns when it is done: a write when it is durable."""
+
+    def __init__(self, engines: Engines) -> None:
+        self._async = AsyncStore(engines)
+        self.engines = engines
+        self.space = engines.space()
+
+    # buckets
+    def create_bucket(self, name: str) -> Bucket:
+        return drive(self.space.create_bucket(name))
+
+    def delete_bucket(self, name: str) -> None:
+        drive(self.space.delete_bucket(name))
+
+    def buckets(self) -> list[Bucket]:
+        return drive(self.space.buckets())
+
+    def set_versioning(self, name: str, versioning: Versioning) -> None:
+        drive(self.space.set_versioning(name, versioning))
+
+    # objects
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        data: Source,
+        *,
+        tags: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        content_type: str | None = None,
+        condition: Condition = _ANY,
+    ) -> Version:
+        """Store bytes, a binary file or an iterable of pieces. Durable on return. Errors: `Space.put`."""
+        body = data if isinstance(data, bytes | bytearray | memoryview) else Body(_pieces(data))
+        return drive(
+            self._async.put(
+                bucket, key, body, tags=tags, metadata=metadata, content_type=content_type, condition=condition
+            )
+        )
+
+    def get(
+        self, bucket: str, key: str, *, offset: int = 0, length: int | None = None, version_id: str | None = None
+    ) -> bytes:
+        """The verified bytes of a version, or of a range of it. Errors: `Space.head`, Corrupt."""
+        return drive(self._async.get(bucket, key, offset=offset, length=length, version_id=version_id))
+
+    def head(self, bucket: str, key: str, version_id: str | None = None) -> Version:
+        return drive(self.space.head(bucket, key, version_id))
+
+    def delete(self, bucket: str, key: str, version_id: str | None = None) -> Deleted:
+        return drive(self.space.delete(bucket, key, version_id))
+
+    def copy(self, source: tuple[str, str], target: tuple[str, str]) -> Version:
+        """A new version of `target`, (bucket, key), that refers to the bytes of `source`."""
+        return drive(self.space.copy(*source, *target))
+
+    def list(
+        self, bucket: str, *, prefix: str = "", delimiter: str = "", after: str = "", limit: int = 1_000
+    ) -> Listing:
+        """One page; `iterate` for all."""
+        return drive(self.space.list(bucket, prefix=prefix, delimiter=delimiter, after=after, limit=limit))
+
+    def iterate(self, bucket: str, prefix: str = "") -> Iterator[Entry]:
+        """Every key under a prefix, in order."""
+        after: str | None = ""
+        while after is not None:
+            page = drive(self.space.list(bucket, prefix=prefix, after=after))
+            yield from page.entries
+            after = page.next_key
+
+    # tags and feed
+    def tags(self, bucket: str, key: str) -> Mapping[str, str]:
+        return drive(self.space.tags(bucket, key))[0]
+
+    def set_tags(self, bucket: str, key: str, tags: Mapping[str, str], *, replace: bool = True) -> None:
+        """Any number of tags, up to 4 MB a call; `replace=False` adds to what is there."""
+        drive(self.space.set_tags(bucket, key, tags, replace=replace))
+
+    def find(self, tags: Mapping[str, str], *, bucket: str | None = None, limit: int = 1_000) -> Sequence[Found]:
+        """Objects whose current version carries all of `tags`."""
+        return drive(self.space.find(tags, bucket=bucket, limit=limit))
+
+    def changes(self, after: str | None = None, *, limit: int = 1_000) -> tuple[Sequence[Change], str]:
+        """The change feed after a cursor (None: from the oldest record retained), and the cursor to go on from."""
+        return drive(self.space.changes(after, limit=limit))
+
+    def close(self) -> None:
+        self.engines.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+async def _pieces(source: BinaryIO | Iterable[bytes]) -> AsyncIterator[Buffer]:
+    if isinstance(source, Iterable) and not hasattr(source, "read"):
+        for piece in source:
+            yield piece
+        return
+    while piece := source.read(_PIECE_BYTES):
+        yield piece
