@@ -18,7 +18,7 @@ import lmdb
 from isotherm.errors import Invalid, IsothermError, NoSpace, Unavailable
 from isotherm.meta.lmdb import keys, rows
 from isotherm.meta.lmdb.environment import Environment, explain
-from isotherm.meta.lmdb.member import Member, Outcome, Request, Trim
+from isotherm.meta.lmdb.member import Member, NewEpoch, Outcome, Request, Trim
 from isotherm.meta.port import invert
 
 ROUND_BYTES = 16 << 20  # of requests in one LMDB transaction: bounds its dirty pages
@@ -104,6 +104,8 @@ class _Round:
     def outcome(self, request: Request) -> Outcome:
         if isinstance(request, Trim):
             return self._trim(request)
+        if isinstance(request, NewEpoch):
+            return self._new_epoch(request)
         if not self._still_true(request):
             return None
         try:
@@ -180,6 +182,14 @@ class _Round:
             self._counts[trim.feed] = self._counts.get(trim.feed, 0) - removed
             self._txn.put(rows.floor_key(trim.feed), last[len(prefix) :])
         return removed
+
+    def _new_epoch(self, request: NewEpoch) -> int:
+        self.wrote = True
+        self._epoch += request.step
+        self._n = 0
+        self._txn.put(rows.EPOCH_KEY, rows.U32.pack(self._epoch))
+        self._txn.delete(rows.COPY_KEY)
+        return self._epoch
 
     def _count(self, feed: bytes) -> int:
         stored = self._txn.get(rows.count_key(feed))

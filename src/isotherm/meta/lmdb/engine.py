@@ -19,15 +19,16 @@ import lmdb
 
 from isotherm.clock import Clock
 from isotherm.devices.batching import Batcher
-from isotherm.devices.waiting import offload
+from isotherm.devices.waiting import Completion, offload
 from isotherm.errors import Conflicted, Invalid
 from isotherm.ids import Ids
 from isotherm.meta.lmdb import feed as feeds
 from isotherm.meta.lmdb import keys, rows
 from isotherm.meta.lmdb.committer import BatchCommitter
-from isotherm.meta.lmdb.environment import CopyInfo, Environment, explain, open_environment
-from isotherm.meta.lmdb.member import Request, Trim
+from isotherm.meta.lmdb.environment import CopyInfo, Environment, epoch_step, explain, open_environment
+from isotherm.meta.lmdb.member import NewEpoch, Request, Trim
 from isotherm.meta.lmdb.presence import Turns
+from isotherm.meta.lmdb.remote import ForeignCommitter, RemoteCommitter
 from isotherm.meta.lmdb.transaction import LmdbSnapshot, LmdbTransaction
 from isotherm.meta.port import NO_STAMP, Committed, FeedPage, Pairs, Transaction
 
@@ -44,10 +45,19 @@ class LmdbMeta:
     """See `port.Meta`. Made by `open`."""
 
     def __init__(
-        self, environment: Environment, committer: Batcher[Request, Any], turns: Turns, clock: Clock, ids: Ids
-    ):
+        self,
+        environment: Environment,
+        local: BatchCommitter,
+        foreign: ForeignCommitter | None,
+        turns: Turns,
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
         self._environment = environment
-        self._committer = committer
+        self._local = local
+        self._foreign = foreign
+        commit = local.commit if foreign is None else foreign.commit
+        self._batches: Batcher[Request, Any] = Batcher(commit, name="meta-committer")
         self._turns = turns
         self._clock = clock
         self._ids = ids
@@ -88,8 +98,8 @@ class LmdbMeta:
             turns.close()
             raise
         local = BatchCommitter(environment)
-        committer: Batcher[Request, Any] = Batcher(local.commit, name="meta-committer")
-        return cls(environment, committer, turns, clock, ids)
+        foreign = None if role == "server" else ForeignCommitter(local, turns, RemoteCommitter(directory))
+        return cls(environment, local, foreign, turns, clock, ids)
 
     @property
     def epoch(self) -> int:
@@ -128,9 +138,9 @@ class LmdbMeta:
                 return result, Committed(base)
         raise Conflicted(f"a transaction lost against others {ATTEMPTS} times")
 
-    async def submit(self, request: Request) -> Any:
-        """Commit what a transaction prepared, with the next batch; its outcome (`member.Outcome`), errors raised."""
-        return await self._committer.submit(request)
+    def submit(self, request: Request) -> Completion[Any]:
+        """Commit a request with the next batch; await the completion for its outcome (`member.Outcome`)."""
+        return self._batches.submit(request)
 
     async def feed(self, feed: bytes, after: bytes | None, limit: int) -> FeedPage:
         with self.snapshot() as snapshot:
@@ -170,9 +180,17 @@ class LmdbMeta:
         return await offload(self._environment.copy, Path(target).absolute())
 
     async def bump_epoch(self) -> int:
-        """Start a new epoch, for a store that was put back from elsewhere and that nobody else has open."""
-        with self._turns.turn():
-            return self._environment.bump_epoch(self._ids)
+        """Start a new epoch and return it: after a restore, a move or a fail-over with loss. Old cursors expire."""
+        epoch: int = await self.submit(NewEpoch(epoch_step(self._ids)))
+        return epoch
+
+    @property
+    def write_failure(self) -> str | None:
+        """Why this process writes no more, after the medium failed a write or a sync; None while all is well.
+
+        Reading goes on. Open the store in a new process, or close this handle and open again.
+        """
+        return self._local.failure
 
     def clear_stale_readers(self) -> int:
         """Free the reader slots of processes that have died; how many. The mover calls this now and then."""
@@ -180,7 +198,13 @@ class LmdbMeta:
 
     def close(self) -> None:
         """Commit what is queued, then close. Idempotent; snapshots still open raise `Closed` afterwards."""
-        self._committer.close()
+        if self._environment.guard.forked:
+            return
+        if self._foreign is not None:
+            self._foreign.hasten()
+        self._batches.close()
+        if self._foreign is not None:
+            self._foreign.close()
         self._turns.close()
         self._environment.close()
 

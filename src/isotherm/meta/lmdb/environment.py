@@ -25,7 +25,7 @@ from isotherm.meta.lmdb import keys, rows
 
 READERS_MOST = 1_022
 _FIRST_EPOCH = 1
-_EPOCH_STRIDE_BYTES = 2
+_EPOCH_STEP_BYTES = 2
 
 WriterTurn = Callable[[], AbstractContextManager[None]]
 """Entered around a write outside the committer; raises `Unavailable` when this process may not write now."""
@@ -72,14 +72,6 @@ class Environment:
             txn.abort()
             raise
         txn.commit()
-
-    def bump_epoch(self, ids: Ids) -> int:
-        """Start a new epoch, greater than the last by a random step, so that two copies of one store do not meet."""
-        with self.writing() as txn:
-            epoch = rows.epoch_of(txn) + 1 + int.from_bytes(ids.token(_EPOCH_STRIDE_BYTES), "big")
-            txn.put(rows.EPOCH_KEY, rows.U32.pack(epoch))
-            txn.delete(rows.COPY_KEY)
-        return epoch
 
     def clear_stale_readers(self) -> int:
         """Free the reader slots of processes that have died; how many."""
@@ -167,11 +159,18 @@ def _prepared(path: Path, env: lmdb.Environment, ids: Ids, writer_turn: WriterTu
         copied = txn.get(rows.COPY_KEY) is not None
         txn.abort()
         if copied:
-            with writer_turn():
-                environment.bump_epoch(ids)
+            with writer_turn(), environment.writing() as txn:
+                if txn.get(rows.COPY_KEY) is not None:
+                    txn.put(rows.EPOCH_KEY, rows.U32.pack(rows.epoch_of(txn) + epoch_step(ids)))
+                    txn.delete(rows.COPY_KEY)
     except lmdb.Error as error:
         raise explain(error, f"cannot open {path}") from error
     return environment
+
+
+def epoch_step(ids: Ids) -> int:
+    """By how much to raise an epoch: drawn, so that two copies of one store do not get the same."""
+    return 1 + int.from_bytes(ids.token(_EPOCH_STEP_BYTES), "big")
 
 
 def _check_version(path: Path, stored: bytes | None) -> None:

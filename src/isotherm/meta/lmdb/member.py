@@ -12,6 +12,8 @@ from isotherm.errors import Invalid
 from isotherm.meta.lmdb import rows
 from isotherm.meta.port import TRANSACTION_BYTES, Pairs
 
+EPOCH_STEP_MOST = 1 << 16
+
 
 class RangeRead(msgspec.Struct, frozen=True, array_like=True, gc=False):
     start: bytes
@@ -51,13 +53,24 @@ class Trim(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
     size_bytes: int = 0
 
 
-Request = Member | Trim
+class NewEpoch(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
+    """Raise the store's epoch by `step`."""
+
+    step: int
+    size_bytes: int = 0
+
+
+Request = Member | Trim | NewEpoch
 Outcome = bytes | int | None | BaseException
-"""A `Member`'s base stamp or None for a conflict; a `Trim`'s count of records removed; or an error."""
+"""A `Member`'s base stamp or None for a conflict; a `Trim`'s count of records removed; the new epoch; or an error."""
 
 
 def check(request: Request) -> None:
     """Whether a request from another process keeps the limits that `Transaction` keeps by itself. Raises `Invalid`."""
+    if isinstance(request, NewEpoch):
+        if not 1 <= request.step <= EPOCH_STEP_MOST:
+            raise Invalid("an epoch grows by small steps")
+        return
     if isinstance(request, Trim):
         rows.check_feed(request.feed)
         if request.keep < 0 or request.most < 0:

@@ -16,6 +16,7 @@ used by the committer's thread of one process.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,8 @@ from isotherm.errors import Unavailable
 
 LOCK_NAME = "server.lock"
 _TURN, _SERVER = 0, 1
+_ATTEMPTS = 3_000
+_PAUSE_S = 0.01
 
 
 def _open_lock(directory: Path) -> int:
@@ -53,13 +56,20 @@ class ServerLock:
         """Become the server of this directory. Blocks while foreign processes finish the batches they are committing.
 
         Raises:
-            Unavailable: another server is alive, or the file cannot be opened.
+            Unavailable: another server is alive, a foreign process has stopped in mid-commit, or the file cannot be
+                opened.
         """
         kept = locks.KeptLock(_open_lock(self._directory))
         if not locks.try_lock(kept.fd, _SERVER, 1):
             kept.close()
             raise Unavailable(f"another server is running on {self._directory}")
-        locks.lock(kept.fd, _TURN, 1)
+        for _ in range(_ATTEMPTS):
+            if locks.try_lock(kept.fd, _TURN, 1):
+                break
+            threading.Event().wait(_PAUSE_S)
+        else:
+            kept.close()
+            raise Unavailable("another program has been committing for half a minute: it hangs or is stopped; end it")
         locks.unlock(kept.fd, _TURN, 1)
         os.set_inheritable(kept.fd, True)
         self._kept = kept
