@@ -18,14 +18,16 @@ WRITE_HEADERS = frozenset({"if-match", "if-none-match"})
 
 _SOURCE = "x-amz-copy-source-"
 SOURCE_HEADERS = frozenset(_SOURCE + name for name in READ_HEADERS)
+"""Without the range: a copy of a whole object has none."""
 
 
 def _etags(text: str) -> Sequence[str]:
     """The etags of a list, without quotes and the mark of weak ones."""
-    return tuple(etag for part in text.split(",") if (etag := _etag(part)))
+    return tuple(etag for part in text.split(",") if (etag := unquoted(part)))
 
 
-def _etag(text: str) -> str:
+def unquoted(text: str) -> str:
+    """An etag without its quotes and the mark of a weak one."""
     return text.strip().removeprefix("W/").strip('"')
 
 
@@ -59,8 +61,8 @@ def write_condition(headers: Mapping[str, str]) -> Condition:
     if match is not None and none_match is not None:
         raise Invalid("If-Match and If-None-Match cannot be given at once.", code="InvalidRequest")
     return Condition(
-        if_match=_etag(match) if match is not None else None,
-        if_none_match=_etag(none_match) if none_match is not None else None,
+        if_match=unquoted(match) if match is not None else None,
+        if_none_match=unquoted(none_match) if none_match is not None else None,
     )
 
 

@@ -113,13 +113,15 @@ def _from_trailer(trailers: Mapping[str, str], algorithm: Algorithm) -> Callable
     return read
 
 
-async def verified_body(request: Request, most_bytes: int) -> bytes:
+async def verified_body(request: Request, most_bytes: int, *, checksums: bool = True) -> bytes:
     """The whole of a small body (a document), checked against the digests that came with it.
+
+    `checksums=False` where the checksum headers speak of something else, so that only Content-MD5 is of the body.
 
     Raises:
         Invalid: MalformedXML over `most_bytes`; BadDigest, InvalidDigest, InvalidRequest.
     """
-    digests = body_digests(request)
+    digests = body_digests(request) if checksums else Digests(md5=content_md5(request.headers))
     digester = Digester(digests.algorithm, md5=digests.md5 is not None)
     too_long = Invalid("The document is longer than this call allows.", code="MalformedXML", MaxSizeAllowed=most_bytes)
     if (request.body.size or 0) > most_bytes:

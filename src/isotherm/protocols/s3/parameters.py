@@ -38,9 +38,17 @@ def whole_number(query: Mapping[str, str], name: str, *, least: int = 0, most: i
     text = query.get(name)
     if not text:
         return None
-    if text.isascii() and text.isdigit() and len(text) <= 10 and least <= int(text) <= most:
+    if text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most:
         return int(text)
     raise invalid_argument(f"Argument {name} must be an integer between {least} and {most}", name, text)
+
+
+def needed_number(query: Mapping[str, str], name: str, *, most: int) -> int:
+    """An integer parameter from 1 to `most` that must be given. Raises Invalid(InvalidArgument)."""
+    number = whole_number(query, name, least=1, most=most)
+    if number is None:
+        raise invalid_argument(f"This operation needs the parameter {name}.", name)
+    return number
 
 
 def flag(query: Mapping[str, str], name: str) -> bool:

@@ -63,7 +63,7 @@ def _subresource(query: Mapping[str, str]) -> str:
 def _check_query(request: Request, route: Route, subresource: str) -> None:
     carried: dict[str, str] = {}
     for name, value in request.query.items():
-        if name in route.query or name == subresource or name + "+copy" == subresource:
+        if name in route.query or name == subresource or f"{name}+copy" == subresource:
             continue
         lower = name.lower()
         if lower.startswith("x-amz-"):

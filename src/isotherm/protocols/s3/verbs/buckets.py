@@ -12,9 +12,9 @@ import re
 from isotherm.errors import AlreadyExists, Invalid
 from isotherm.protocols.s3.dates import iso_date
 from isotherm.protocols.s3.digests import verified_body
+from isotherm.protocols.s3.documents import no_content, xml_reply
 from isotherm.protocols.s3.listing import owner_element
 from isotherm.protocols.s3.parameters import whole_number
-from isotherm.protocols.s3.replies import no_content, xml_reply
 from isotherm.protocols.s3.verbs.list_objects import decode_token, encode_token
 from isotherm.protocols.s3.wire import Reply, Request
 from isotherm.protocols.s3.xml import escape, optional, parse, tag

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from isotherm.objects.model import NULL_VERSION, Deleted
 from isotherm.protocols.s3.conditions import write_condition
+from isotherm.protocols.s3.documents import no_content
 from isotherm.protocols.s3.parameters import version_of
-from isotherm.protocols.s3.replies import no_content
 from isotherm.protocols.s3.wire import Reply, Request
 
 

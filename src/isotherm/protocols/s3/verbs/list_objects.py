@@ -10,9 +10,9 @@ from base64 import b64decode, urlsafe_b64encode
 
 from isotherm.errors import Invalid
 from isotherm.objects.model import Listing
+from isotherm.protocols.s3.documents import xml_reply
 from isotherm.protocols.s3.listing import common_prefixes, contents, encoder, owner_element, truncated
 from isotherm.protocols.s3.parameters import flag, invalid_argument, url_encoded, whole_number
-from isotherm.protocols.s3.replies import xml_reply
 from isotherm.protocols.s3.wire import Reply, Request
 from isotherm.protocols.s3.xml import optional, tag
 
