@@ -188,4 +188,19 @@ async def discard(txn: Transaction, extents: Collection[Extent], owner: bytes) -
             txn.add(live_key(extent.segment), -extent.length)
 
 
+async def move(txn: Transaction, old: Extent, new: Extent, owners: Collection[bytes]) -> None:
+    """Within the transaction that makes `owners` refer to `new` instead of its copy `old`.
+
+    Raises:
+        Unavailable: as `refer`.
+    """
+    shared = bool(await sharers(txn, old, 1))
+    if not await sharers(txn, new, 1):  # else an earlier transaction moved other owners to it
+        await refer(txn, [new])
+    for owner in owners:
+        if shared:
+            txn.put(reference_key(new, owner), _REFERENCE.pack(new.length, new.check))
+        await discard(txn, [old], owner)
+
+
 _LAST = (1 << 64) - 1

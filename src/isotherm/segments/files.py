@@ -25,6 +25,7 @@ from isotherm.segments.accounting import SegmentRow, State, row_key
 from isotherm.segments.format import FILE_HEADER_BYTES, decode_file_header, encode_file_header
 from isotherm.segments.open_segment import OpenSegment
 from isotherm.segments.port import Media
+from isotherm.segments.scan import SegmentScan
 
 _SUFFIX = ".seg"
 _TRIES = 8
@@ -63,7 +64,12 @@ class SegmentFiles:
                     except ValueError:
                         continue
 
-    def open(self, segment: int, *, writable: bool = False) -> tuple[int, Path]:
+    def scan(self, segment: int) -> SegmentScan:
+        """The segment's file, to be walked; close it. Raises what `open` does."""
+        fd, path = self.open(segment)
+        return SegmentScan(fd, path, segment, self._drive)
+
+    def open(self, segment: int) -> tuple[int, Path]:
         """A descriptor of the segment's file, and its path.
 
         Raises:
@@ -74,7 +80,7 @@ class SegmentFiles:
         for directory in self._everywhere:
             path = directory / f"{segment:016x}{_SUFFIX}"
             try:
-                fd = self._drive.open(path, os.O_RDWR if writable else os.O_RDONLY)
+                fd = self._drive.open(path, os.O_RDONLY)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -89,6 +95,21 @@ class SegmentFiles:
                 raise
             return fd, path
         raise NotFound("the segment is gone", segment=segment)
+
+    def remove(self, segment: int) -> None:
+        """Remove the segment's file, wherever it lies, and make that durable. Nothing happens where there is none.
+
+        Raises:
+            Unavailable: the device failed.
+        """
+        for directory in self._everywhere:
+            try:
+                # Synced even where the name is gone: whoever removed it may have died before its sync.
+                with suppress(FileNotFoundError):
+                    self._drive.unlink(directory / f"{segment:016x}{_SUFFIX}")
+                self._drive.sync_directory(directory)
+            except OSError as error:
+                raise explain(error, f"cannot remove segment {segment:016x}") from error
 
     def create(self, media: Media) -> OpenSegment:
         """A new segment, locked by this process, durable and with its row.

@@ -8,26 +8,32 @@ Any thread or coroutine of the process that opened it; in a forked child every c
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from isotherm.clock import Clock
-from isotherm.devices.drive import Drive
+from isotherm.devices.drive import Drive, explain
 from isotherm.devices.fork import ForkGuard
+from isotherm.devices.locks import KeptLock, try_lock
 from isotherm.devices.waiting import offload
 from isotherm.errors import Closed, Invalid
 from isotherm.ids import Ids
 from isotherm.meta.port import Meta, Transaction
 from isotherm.segments import accounting
+from isotherm.segments.copying import Copied, copy_extents
 from isotherm.segments.descriptors import Descriptors
 from isotherm.segments.epochs import ReaderEpochs
 from isotherm.segments.files import SegmentFiles
-from isotherm.segments.format import check_owner
+from isotherm.segments.format import ExtentHeader, check_owner
 from isotherm.segments.lanes import Lanes, Sink
 from isotherm.segments.port import BLOCK_BYTES, Buffer, Extent, ExtentStream, Media
 from isotherm.segments.reader import ExtentReader
+from isotherm.segments.reclaim import Reclaim
+from isotherm.segments.recovery import Recovered, Recovery
+from isotherm.segments.scan import SegmentScan
 from isotherm.segments.settings import SegmentSettings
 from isotherm.segments.stream import LaneStream
 from isotherm.segments.writer import SharedWriter
@@ -40,15 +46,25 @@ class LocalSegments:
     """See `Segments`. Made by `open`."""
 
     def __init__(
-        self, files: SegmentFiles, epochs: ReaderEpochs, drive: Drive, clock: Clock, settings: SegmentSettings
+        self,
+        files: SegmentFiles,
+        epochs: ReaderEpochs,
+        meta: Meta,
+        *,
+        drive: Drive,
+        clock: Clock,
+        settings: SegmentSettings,
     ) -> None:
-        self.files = files
-        self.epochs = epochs
+        self._files = files
+        self._epochs = epochs
+        self._drive = drive
         self._settings = settings
         self._descriptors = Descriptors(files, drive, settings.descriptors)
         self._reader = ExtentReader(self._descriptors, drive, clock, settings)
         self._writers = {media: SharedWriter(media, files, settings) for media in Media}
         self._lanes = Lanes(files, settings)
+        self._recovery = Recovery(files, meta, drive, clock)
+        self._reclaim = Reclaim(files, epochs, meta)
         self._guard = ForkGuard("segments")
         self._closed = False
 
@@ -76,7 +92,7 @@ class LocalSegments:
                 drive.make_directory(path)
         files = SegmentFiles(directories, meta, clock=clock, ids=ids, drive=drive)
         epochs = ReaderEpochs(files.first_directory / "readers", meta, drive)
-        return cls(files, epochs, drive, clock, settings or SegmentSettings())
+        return cls(files, epochs, meta, drive=drive, clock=clock, settings=settings or SegmentSettings())
 
     async def append(self, owner: bytes, data: Buffer, media: Media = Media.PERFORMANCE) -> Extent:
         self._check()
@@ -119,7 +135,7 @@ class LocalSegments:
 
     def reading(self) -> AbstractAsyncContextManager[None]:
         self._guard.check()
-        return self.epochs.reading()
+        return self._epochs.reading()
 
     async def refer(self, txn: Transaction, extents: Collection[Extent]) -> None:
         await accounting.refer(txn, extents)
@@ -129,6 +145,62 @@ class LocalSegments:
 
     async def discard(self, txn: Transaction, extents: Collection[Extent], owner: bytes) -> None:
         await accounting.discard(txn, extents, owner)
+
+    async def recover(self) -> Recovered:
+        """Seal what dead processes left open; see `Recovery.recover`."""
+        self._check()
+        return await self._recovery.recover()
+
+    async def empty(self, segment: int) -> bool:
+        """Give up a sealed segment to which nothing refers; see `Reclaim.empty`."""
+        self._check()
+        return await self._reclaim.empty(segment)
+
+    async def unlink_emptied(self) -> tuple[list[int], int]:
+        """Remove emptied segments that no reader can hold; see `Reclaim.unlink_emptied`."""
+        self._check()
+        removed = await self._reclaim.unlink_emptied()
+        self.sweep()
+        return removed
+
+    def scan(self, segment: int) -> SegmentScan:
+        """The segment's file, to be walked and verified; close it. Blocks. Raises as `read`."""
+        self._guard.check()
+        return self._files.scan(segment)
+
+    def copy(self, scan: SegmentScan, headers: Iterable[ExtentHeader], media: Media) -> Copied:
+        """Copy extents for compaction; see `copy_extents`. Blocks."""
+        self._check()
+        return copy_extents(scan, headers, self._lanes, media)
+
+    def lease(self, work: str) -> KeptLock | None:
+        """The right to do some background work alone among the processes of this store; None when another has it.
+
+        Close it to give it back; a process that dies gives it back too. Blocks.
+
+        Raises:
+            NoSpace, Unavailable: the device failed.
+        """
+        self._check()
+        try:
+            held = KeptLock(
+                self._drive.open(self._files.first_directory / f"{work}.lease", os.O_RDWR | os.O_CREAT),
+                self._drive.close,
+            )
+        except OSError as error:
+            raise explain(error, f"cannot lease {work}") from error
+        if try_lock(held.fd):
+            return held
+        held.close()
+        return None
+
+    def sweep(self) -> int:
+        """Let go of files that other processes have unlinked, so that their space returns; says how many.
+
+        Every process calls it now and then. At most one fstat a cached descriptor.
+        """
+        self._guard.check()
+        return self._descriptors.drop_unlinked()
 
     def close(self) -> None:
         if self._guard.forked or self._closed:
@@ -144,7 +216,7 @@ class LocalSegments:
             writer.close()
         self._lanes.close()
         self._descriptors.clear()
-        self.epochs.close()
+        self._epochs.close()
 
     def _check(self) -> None:
         self._guard.check()

@@ -1,0 +1,255 @@
+"""Compaction: segments that are mostly dead give their live extents to fresh ones and go.
+
+For each candidate: walk it, ask the `Referrer`s which extents their owners still refer to, copy those verbatim, then in
+one transaction let the owners refer to the copies and move the live bytes; when no live byte is left, empty the segment,
+and unlink it once no reader can hold it. Killed between any two steps it loses nothing, and what it leaves behind (copies
+nobody refers to, a half moved segment) is dead bytes that a later pass collects.
+
+Whether a segment may go is decided by its live bytes alone, never by the walk: a damaged header hides an extent from the
+walk, and such a segment stays, and is reported.
+
+One mover works at a time in a store, under a lease. `step` is a coroutine for any loop, or none; blocking parts run
+through `offload`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from isotherm.clock import Clock
+from isotherm.devices.waiting import offload
+from isotherm.errors import Corrupt, Invalid, NotFound
+from isotherm.meta.port import Meta, Transaction
+from isotherm.segments import accounting
+from isotherm.segments.accounting import SegmentRow, State
+from isotherm.segments.format import FILE_HEADER_BYTES, ExtentHeader
+from isotherm.segments.local import LocalSegments
+from isotherm.segments.port import Extent, Referrer
+from isotherm.segments.scan import Gap, SegmentScan
+
+Pair = tuple[bytes, Extent]
+"""An owner and an extent it refers to."""
+
+_OWNERS_A_PAGE = 500
+_PAIRS_A_TRANSACTION = 200
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionSettings:
+    """Sizes in bytes, times in seconds.
+
+    Args:
+        dead_fraction: of what could be live in a segment; from here on it is a candidate.
+        settle_s: how long a segment must have been sealed, so that what was just written to it is referred to by now.
+            Not needed for safety: who comes later is told to write again.
+        step_bytes: payload looked at in one step, about.
+        batch_bytes, batch_extents: payload copied under one sync, about.
+    """
+
+    dead_fraction: float = 0.5
+    settle_s: float = 60.0
+    step_bytes: int = 256 << 20
+    batch_bytes: int = 32 << 20
+    batch_extents: int = 500
+
+
+@dataclass(slots=True)
+class CompactionReport:
+    """What one step did.
+
+    Args:
+        busy: another process holds the lease; nothing was done.
+        moved: extents that live elsewhere now; `moved_bytes` of payload.
+        unlinked: segments removed. `waiting`: emptied ones that a reader may still hold.
+        damaged: live extents whose bytes fail their checksums; they stay where they are.
+        stuck: segments that cannot be emptied, as something refers to bytes that cannot be found or read.
+        more: candidates are left; call again.
+    """
+
+    busy: bool = False
+    moved: int = 0
+    moved_bytes: int = 0
+    unlinked: list[int] = field(default_factory=list)
+    waiting: int = 0
+    damaged: list[Extent] = field(default_factory=list)
+    stuck: list[int] = field(default_factory=list)
+    more: bool = False
+
+
+def dead_fraction(row: SegmentRow, live: int) -> float:
+    """How much of what could be live in a sealed segment is not; 1.0 for one that holds nothing."""
+    room = row.payload + row.size - row.end
+    return 1.0 - live / room if room > 0 else 1.0
+
+
+class Compaction:
+    """The mover of one process.
+
+    Args:
+        referrers: the data models, by the first byte of their owners.
+    """
+
+    def __init__(
+        self,
+        segments: LocalSegments,
+        meta: Meta,
+        referrers: Mapping[bytes, Referrer],
+        *,
+        clock: Clock,
+        settings: CompactionSettings | None = None,
+    ) -> None:
+        self._segments = segments
+        self._meta = meta
+        self._referrers = dict(referrers)
+        self._clock = clock
+        self._settings = settings or CompactionSettings()
+        self._after = -1
+        self._resume: tuple[int, int] | None = None
+        self._stuck: dict[int, int] = {}
+
+    async def step(self) -> CompactionReport:
+        """Do a bounded amount of work.
+
+        Raises:
+            NoSpace, Unavailable, errors of the metadata: what was done stays done; call again later.
+        """
+        report = CompactionReport()
+        lease = await offload(self._segments.lease, "compaction")
+        if lease is None:
+            report.busy = True
+            return report
+        try:
+            budget = self._settings.step_bytes
+            while budget > 0 and (segment := await self._next()) is not None:
+                budget -= await self._compact(segment, budget, report)
+            report.more = budget <= 0
+            report.unlinked, report.waiting = await self._segments.unlink_emptied()
+        finally:
+            lease.close()
+        report.stuck = sorted(self._stuck)
+        return report
+
+    async def _next(self) -> int | None:
+        """The segment under way, else the next candidate; None at the end of the table, where the next step starts."""
+        if self._resume is not None:
+            return self._resume[0]
+        while rows := await accounting.segment_rows(self._meta, self._after):
+            for segment, row in rows:
+                self._after = segment
+                if await self._is_candidate(segment, row):
+                    return segment
+        self._after = -1
+        return None
+
+    async def _is_candidate(self, segment: int, row: SegmentRow) -> bool:
+        if row.state is not State.SEALED or self._clock.now_ms() - row.sealed_ms < self._settings.settle_s * 1000:
+            return False
+        live = await accounting.live_bytes(self._meta, segment)
+        if self._stuck.get(segment) == live:
+            return False
+        self._stuck.pop(segment, None)
+        return dead_fraction(row, live) >= self._settings.dead_fraction
+
+    async def _compact(self, segment: int, budget: int, report: CompactionReport) -> int:
+        """Move what lives in `segment`, up to `budget` bytes of payload looked at; returns how many were."""
+        start = self._resume[1] if self._resume else FILE_HEADER_BYTES
+        self._resume = None
+        if await self._segments.empty(segment):
+            return 0
+        row = await accounting.row_of(self._meta, segment)
+        if row is None or row.state is not State.SEALED:
+            return 0
+        looked_at = 0
+        try:
+            with await offload(self._segments.scan, segment) as scan:
+                walk = _extents(scan, start)
+                while batch := await offload(self._batch, walk):
+                    looked_at += sum(header.length for header in batch)
+                    await self._move_batch(scan, batch, row, report)
+                    if looked_at >= budget:
+                        self._resume = (segment, batch[-1].end)
+                        return looked_at
+        except (NotFound, Corrupt):
+            pass  # a file that is gone or unreadable: its live bytes say whether that matters
+        if not await self._segments.empty(segment):
+            self._stuck[segment] = await accounting.live_bytes(self._meta, segment)
+        return looked_at
+
+    def _batch(self, walk: Iterator[ExtentHeader]) -> list[ExtentHeader]:
+        batch: list[ExtentHeader] = []
+        size = 0
+        for header in islice(walk, self._settings.batch_extents):
+            batch.append(header)
+            size += header.length
+            if size >= self._settings.batch_bytes:
+                break
+        return batch
+
+    async def _move_batch(
+        self, scan: SegmentScan, batch: list[ExtentHeader], row: SegmentRow, report: CompactionReport
+    ) -> None:
+        owners = {header.extent(scan.segment): header.owner for header in batch}
+        pairs = await self._live_pairs(owners)
+        live = {extent for _, extent in pairs}
+        if not live:
+            return
+        headers = [header for header in batch if header.extent(scan.segment) in live]
+        copied = await offload(self._segments.copy, scan, headers, row.media)
+        report.damaged += copied.damaged
+        moved: set[Extent] = set()
+        while pairs := [(owner, old) for owner, old in pairs if old in copied.moves]:
+            done: set[Pair] = set()
+            for start in range(0, len(pairs), _PAIRS_A_TRANSACTION):
+                done |= await self._relocate(pairs[start : start + _PAIRS_A_TRANSACTION], copied.moves)
+            moved |= {old for _, old in done}
+            # Owners beyond the first page, and those that came by a copy meanwhile, follow to the same place.
+            pairs = await self._live_pairs({old: owners[old] for _, old in done}, shared_only=True)
+        report.moved += len(moved)
+        report.moved_bytes += sum(old.length for old in moved)
+
+    async def _live_pairs(self, owners: Mapping[Extent, bytes], *, shared_only: bool = False) -> list[Pair]:
+        """(owner, extent) wherever an owner refers to an extent now."""
+        by_owner: dict[bytes, list[Extent]] = defaultdict(list)
+        for extent, named in owners.items():
+            sharers = await accounting.sharers(self._meta, extent, _OWNERS_A_PAGE)
+            for owner in sharers or ([] if shared_only else [named]):
+                by_owner[owner].append(extent)
+        pairs: list[Pair] = []
+        for owner, extents in by_owner.items():
+            referrer = self._referrers.get(owner[:1])
+            if referrer is not None:
+                found = await referrer.referenced(self._meta, owner, extents)
+                pairs += [(owner, extent) for extent in extents if extent in found]
+        return pairs
+
+    async def _relocate(self, pairs: Sequence[Pair], moves: Mapping[Extent, Extent]) -> set[Pair]:
+        """Let owners refer to the copies, in one transaction or, where that is too large, several; those that do."""
+        by_owner: dict[bytes, dict[Extent, Extent]] = defaultdict(dict)
+        for owner, old in pairs:
+            by_owner[owner][old] = moves[old]
+
+        async def relocate(txn: Transaction) -> set[Pair]:
+            done: set[Pair] = set()
+            owners_of: dict[Extent, list[bytes]] = defaultdict(list)
+            for owner, wanted in by_owner.items():
+                for old in await self._referrers[owner[:1]].relocate(txn, owner, wanted):
+                    owners_of[old].append(owner)
+                    done.add((owner, old))
+            for old, owners in owners_of.items():
+                await accounting.move(txn, old, moves[old], owners)
+            return done
+
+        try:
+            return (await self._meta.transact(relocate))[0]
+        except Invalid:
+            if len(pairs) < 2:
+                raise
+        half = len(pairs) // 2
+        return await self._relocate(pairs[:half], moves) | await self._relocate(pairs[half:], moves)
+
+
+def _extents(scan: SegmentScan, start: int) -> Iterator[ExtentHeader]:
+    return (found for found in scan.walk(start) if not isinstance(found, Gap))
