@@ -54,7 +54,17 @@ class Stage:
         follower = Follower(server.admin, credentials, DOCUMENTS)
         documents = corpus.documents(tree)
         stage = cls(
-            screen, server, command, home / "data", home, tree, documents, credentials, credentials_file, client, follower
+            screen,
+            server,
+            command,
+            home / "data",
+            home,
+            tree,
+            documents,
+            credentials,
+            credentials_file,
+            client,
+            follower,
         )
         stage.rates.append(("first start to ready", f"{ready_s:.1f} s", "empty directory"))
         return stage
@@ -144,7 +154,7 @@ def mirror_with_rclone(stage: Stage) -> None:
                 screen.alarm(f"SIGKILL to {len(stage.server.kill())} processes")
                 screen.say(f"Started again; ready after {stage.server.start():.1f} s. rclone goes on by itself.")
 
-        copied, repeated = rclone.copy(stage.tree, MIRROR, progress)
+        _, repeated = rclone.copy(stage.tree, MIRROR, progress)
         bar.reach(len(local))
     rclone.check(stage.tree, MIRROR)
     screen.proof(f"rclone's own check: {len(local)} files, {total_bytes / 1e6:.0f} MB, identical")
@@ -179,7 +189,7 @@ def look_around(stage: Stage) -> None:
     check(text == by_key[chinese[0]].path.read_text(), "a presigned link gave another text")
     screen.proof(f"a presigned link opens it: {next(line for line in text.splitlines() if line.startswith('# '))}")
 
-    wanted = {document.key: document.path for document in stage.documents} 
+    wanted = {document.key: document.path for document in stage.documents}
     began = time.monotonic()
     check(not differing(client, DOCUMENTS, wanted), "a document has other bytes")
     get_s = time.monotonic() - began
@@ -200,7 +210,9 @@ def add_tags(stage: Stage) -> None:
     expected = sorted(document.key for document in stage.documents if document.tags["language"] == "zh")
     check(sorted(line.split("/", 1)[1] for line in found) == expected, f"`isotherm find` found {found[:3]} …")
     screen.say(f"$ isotherm {' '.join(arguments)}")
-    screen.proof(f"found exactly the {len(expected)} Chinese documents, in {took_s:.2f} s with the start of the command")
+    screen.proof(
+        f"found exactly the {len(expected)} Chinese documents, in {took_s:.2f} s with the start of the command"
+    )
 
     chosen = expected[0]
     many = {f"reviewed-by-{number}": "yes" for number in range(500)}

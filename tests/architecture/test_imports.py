@@ -8,7 +8,7 @@ from tests.architecture.tree import imported, product
 
 OWNERS = {
     "awscrt": {"segments", "objects", "protocols", "testing"},
-    "cryptography": {"segments", "tenancy", "server"},
+    "cryptography": {"segments", "tenancy", "protocols"},
     "httptools": {"protocols"},
     "lmdb": {"meta"},
     "prometheus_client": {"telemetry", "protocols"},

@@ -56,7 +56,7 @@ def imported(module: Module) -> Iterator[tuple[ast.AST, str]]:
             yield from ((node, f"{node.module}.{alias.name}") for alias in node.names)
 
 
-def dotted(node: ast.AST) -> str:
+def dotted(node: ast.AST | None) -> str:
     """`os.path.join` for that expression; empty for anything but names and attributes."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
