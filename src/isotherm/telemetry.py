@@ -1,9 +1,10 @@
-"""What a process says of itself while it runs: one line of log an event, on standard error.
+"""What a process says of itself while it runs: a line of log an event, on standard error; and the form of its numbers.
 
     2026-11-23T03:38:15.123Z warning supervisor gateway-1 ended; starts again in 0.2 s  signal=SIGKILL pid=4711
 
 A line is `time level component message  name=value …`; values with spaces are written as JSON strings, and no value holds
-a line break. Secrets never enter a log. Counters are kept where they are counted and published through devices/board.py.
+a line break. Secrets never enter a log. Counters are kept where they are counted; `Measured` and `Distributed` are the form
+in which they are handed to whoever publishes them.
 
 A `Log` may be used from any thread; it is passed in, never looked up.
 """
@@ -12,9 +13,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
+from typing import Literal
 
 from isotherm.clock import Clock
 
@@ -86,3 +89,23 @@ def _one_line(text: str) -> str:
 def _plain(value: object) -> str:
     text = str(value)
     return text if text and text.isprintable() and " " not in text and '"' not in text else json.dumps(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Numbers of one name: counters only grow, gauges go both ways. Each value goes with its labels."""
+
+    name: str
+    meaning: str
+    kind: Literal["counter", "gauge"]
+    values: Sequence[tuple[Mapping[str, str], float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Distributed:
+    """Histograms of one name. `bounds` are upper bounds; `values`: labels, a count per bucket and one above, and the sum."""
+
+    name: str
+    meaning: str
+    bounds: Sequence[float]
+    values: Sequence[tuple[Mapping[str, str], Sequence[int], float]]

@@ -1,8 +1,9 @@
 """A board in shared memory on which the processes of one server write what the others may read at any time.
 
 One slot a process; each is written by its owner alone, so that no lock is needed, and by the supervisor once the owner
-is dead. A slot holds four numbers that are read and written whole (aligned 64-bit words), and a short text, published
-under a sequence number that is odd while it is being written: a reader that saw it change reads again.
+is dead. A slot holds four numbers and an array of counters, each read and written whole (aligned 64-bit words), and a
+short text, published under a sequence number that is odd while it is being written: a reader that saw it change reads
+again. Counters outlive their owner, so that its successor goes on counting where it ended.
 
 The memory has no name in any file system (`memfd_create(2)`): it goes when the last process that inherited it ends.
 
@@ -17,7 +18,9 @@ from enum import IntEnum
 
 SLOT_BYTES = 65_536
 _WORD_BYTES = 8
-_TEXT_AT = 64
+_CELLS_AT = 64
+_TEXT_AT = SLOT_BYTES // 2
+CELLS_MOST = (_TEXT_AT - _CELLS_AT) // _WORD_BYTES
 TEXT_BYTES_MOST = SLOT_BYTES - _TEXT_AT
 _ATTEMPTS = 100
 
@@ -34,10 +37,11 @@ class State(IntEnum):
 class Slot:
     """One process's place on the board."""
 
-    __slots__ = ("_text", "_words")
+    __slots__ = ("_cells", "_text", "_words")
 
     def __init__(self, memory: memoryview) -> None:
-        self._words = memory[:_TEXT_AT].cast("Q")
+        self._words = memory[:_CELLS_AT].cast("Q")
+        self._cells = memory[_CELLS_AT:_TEXT_AT].cast("Q")
         self._text = memory[_TEXT_AT:]
 
     @property
@@ -57,6 +61,10 @@ class Slot:
     def connections(self) -> int:
         return self._words[_CONNECTIONS]
 
+    def cells(self, count: int) -> memoryview:
+        """The first `count` counters, at most CELLS_MOST, as unsigned 64-bit integers."""
+        return self._cells[:count]
+
     def enter(self, state: State, pid: int) -> None:
         self._words[_PID] = pid
         self._words[_STATE] = state
@@ -69,7 +77,7 @@ class Slot:
         self._words[_CONNECTIONS] = connections
 
     def leave(self) -> None:
-        """Its owner is gone; the text stays, for its successor to go on from."""
+        """Its owner is gone; counters and text stay."""
         self._words[_STATE] = State.ABSENT
         self._words[_CONNECTIONS] = 0
 

@@ -10,6 +10,7 @@ so that Ctrl-C in a terminal reaches the supervisor alone.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 _LINE_BYTES_MOST = 1 << 20
 
@@ -135,11 +137,21 @@ def signal_name(status: int) -> str:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process of that number exists, whoever's it is."""
+    """Whether a process of that number runs; one that has ended and waits to be buried does not."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+    except (OSError, IndexError):
         return False
-    except PermissionError:
-        return True
-    return True
+    return state not in (b"Z", b"X")
+
+
+def kill(pid: int) -> None:
+    """SIGKILL. Nothing happens where there is no such process."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def spawn_logged(command: Sequence[str], output: Path, errors: Path) -> subprocess.Popen[bytes]:
+    """Run a program in a process group of its own, with its standard output and error appended to two files."""
+    with output.open("ab") as out, errors.open("ab") as err:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, process_group=0)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -90,6 +91,14 @@ class Duty:
             self.slot.beat(self.now_ms(), self.connections())
             await asyncio.sleep(BEAT_S)
 
+    async def stopped_within(self, seconds: float) -> bool:
+        """Wait to be told to stop; False when that did not happen in time."""
+        try:
+            await asyncio.wait_for(self.stopping.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
     def stop(self, grace_s: float) -> None:
         """Begin to end; on the loop's thread. Again changes nothing."""
         if not self.stopping.is_set():
@@ -125,8 +134,25 @@ class _Watch(threading.Thread):
             self._loop.call_soon_threadsafe(self._duty.stop, grace_s)
 
 
+class _IntoLog(logging.Handler):
+    """Rooms and libraries that speak through the standard library's logging are heard in the server's log."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say = self._log.error if record.levelno >= logging.ERROR else self._log.warning
+        if record.levelno < logging.WARNING:
+            say = self._log.info
+        say(record.getMessage(), room=record.name)
+        if record.exc_info:
+            traceback.print_exception(*record.exc_info)
+
+
 def run(
-    work: Callable[[Duty], Coroutine[Any, Any, None]], loop_factory: Callable[[], asyncio.AbstractEventLoop]
+    work: Callable[[Duty], Coroutine[Any, Any, None]],
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
 ) -> None:
     """Be the child process that the command line describes, until told to stop; never returns."""
     line = from_parent(sys.argv[1])
@@ -136,6 +162,7 @@ def run(
     clock, ids = SystemClock(), SystemIds()
     assignment = Assignment(**{**cast("dict[str, Any]", told), "names": tuple(told["names"])})
     log = Log(assignment.names[assignment.slot], clock)
+    logging.basicConfig(handlers=[_IntoLog(log)], level=logging.INFO)
     try:
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             runner.run(_live(work, line, assignment, clock, ids))

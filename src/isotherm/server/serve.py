@@ -8,7 +8,6 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from isotherm.clock import Clock, SystemClock
 from isotherm.devices import locks
@@ -98,6 +97,7 @@ class _Serving:
         self._ids = ids
         self._log = log
         self._listeners: list[socket.socket] = []
+        self._announced = False
 
     def run(self, patience_s: float) -> int:
         server = self._settings.server
@@ -154,16 +154,19 @@ class _Serving:
         pids = {name: slot.pid for name, slot in zip(self._names, self._board.slots, strict=True) if slot.pid}
         address = Address(s3, admin, os.getpid(), pids)
         write_address(self._directory.run, address, self._ids)
-        path: Path | None = self._directory.keys / root_credentials.NAME if told.get("access_key") else None
-        made = bool(told.get("made"))
+        if not self._announced:
+            self._announced = True
+            self._greet(address, told)
+
+    def _greet(self, address: Address, told: Mapping[str, object]) -> None:
         text = banner(
             self._program,
             self._directory.path,
             address,
             self._settings.server.gateways,
-            path,
-            made=made,
-            secure=scheme == "https",
+            self._directory.keys / root_credentials.NAME if told.get("access_key") else None,
+            made=bool(told.get("made")),
+            secure=self._settings.server.tls is not None,
         )
         with contextlib.suppress(OSError):
             sys.stdout.write(text + "\n")

@@ -64,7 +64,7 @@ class Supervisor:
         assignment: what each process is told, given its post and slot.
         shared: descriptors that every child inherits, beside the board's and its listener.
         grace_s: how long children may take to end what is under way.
-        ready: called once, when all first posts are ready, with what they told.
+        ready: called when all first posts are ready, with what they told, and again whenever another process is.
         stopping: called once, when the server begins to end: stop listening.
     """
 
@@ -182,12 +182,12 @@ class Supervisor:
         manned.ready = True
         if manned.restarts.count:
             self._log.info(f"{manned.post.name} works again", pid=child.pid)
-        if not self._announced:
-            self._told.update(told)
-            self._announce()
+        self._told.update(told)
+        self._announce()
 
     def _announce(self) -> None:
-        if all(manned.ready for manned in self._manned if manned.post.first) and self._stop_by_s is None:
+        first_ready = all(manned.ready for manned in self._manned if manned.post.first)
+        if (first_ready or self._announced) and self._stop_by_s is None:
             self._announced = True
             self._ready(self._told)
 

@@ -1,0 +1,55 @@
+"""The routes of the second port.
+
+/healthz answers while the process lives. /readyz is 200 when the server can do what clients ask, else 503 with the
+reasons. /metrics is for Prometheus, /v1/feed for followers. Only the feed asks who one is: the others tell nothing of
+tenants, keys or objects.
+"""
+
+from __future__ import annotations
+
+import json
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from isotherm.protocols.admin.feed import FeedOverHttp
+from isotherm.protocols.admin.health import Readiness
+from isotherm.protocols.admin.metrics import Exposition
+
+_WELCOME = """Isotherm: the administrative port. S3 is on the other one.
+
+/healthz   this process lives
+/readyz    the server can do its work, or the reasons why not
+/metrics   numbers for Prometheus
+/v1/feed   what changed: ?bucket= &prefix= &cursor= &limit= &wait=; sign in with access key and secret key (basic)
+"""
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+def application(readiness: Readiness, exposition: Exposition, feed: FeedOverHttp) -> Starlette:
+    async def welcome(request: Request) -> Response:
+        return PlainTextResponse(_WELCOME)
+
+    async def healthz(request: Request) -> Response:
+        return PlainTextResponse("ok\n", headers=_NO_STORE)
+
+    async def readyz(request: Request) -> Response:
+        health = await readiness.health()
+        body = {"ready": health.ready, "wrong": dict(health.wrong)}
+        return Response(json.dumps(body, indent=2) + "\n", 200 if health.ready else 503, _NO_STORE, "application/json")
+
+    async def metrics(request: Request) -> Response:
+        body, media_type = exposition.render(request.headers.get("accept", ""))
+        return Response(body, media_type=media_type, headers=_NO_STORE)
+
+    return Starlette(
+        routes=[
+            Route("/", welcome),
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/metrics", metrics),
+            Route("/v1/feed", feed.answer),
+        ]
+    )

@@ -1,0 +1,35 @@
+"""Who asks on the second port: HTTP basic authentication (RFC 7617) with an access key and its secret.
+
+Basic, and not Signature Version 4: a feed is followed with curl, with a browser's EventSource behind a proxy, with anything;
+and the secret is as safe on the way as the changes themselves, that is, under TLS. The server warns when it listens
+elsewhere than on loopback without it.
+"""
+
+from __future__ import annotations
+
+import hmac
+from base64 import b64decode
+from typing import Protocol
+
+from isotherm.tenancy.identity import Credential
+
+
+class Credentials(Protocol):
+    """`tenancy.identity.Credentials`, as far as this protocol needs it."""
+
+    def find(self, access_key: str) -> Credential | None: ...
+
+
+def authenticate(authorization: str | None, credentials: Credentials) -> Credential | None:
+    """The credential that the header proves, or None. Raises what `find` raises."""
+    scheme, _, encoded = (authorization or "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        access_key, _, secret = b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except ValueError:
+        return None
+    credential = credentials.find(access_key)
+    expected = credential.secret if credential is not None else ""
+    same = hmac.compare_digest(secret.encode(), expected.encode())
+    return credential if same else None

@@ -1,0 +1,182 @@
+"""`GET /v1/feed`: the change feed of a tenant over HTTP, by long poll or as server-sent events. See docs/formats/feed-http.md.
+
+Parameters: `bucket`, `prefix`, `cursor` (a cursor, "now", or none for the oldest retained), `limit`, `wait` (seconds, long poll).
+With `Accept: text/event-stream` the answer is a stream of events whose ids are cursors, so that `Last-Event-ID` goes on where
+it broke off (WHATWG HTML §9.2); every few seconds an event without data carries the cursor on. A revoked key ends its streams.
+
+Used on one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from isotherm.clock import Clock
+from isotherm.errors import CursorExpired, Denied, Invalid, IsothermError
+from isotherm.objects.model import Change
+from isotherm.objects.space import Space
+from isotherm.protocols.admin.authentication import Credentials, authenticate
+from isotherm.protocols.admin.following import FeedEnd
+from isotherm.tenancy.identity import Credential
+
+LIMIT_MOST = 10_000
+WAIT_MOST_S = 60.0
+HEARTBEAT_S = 10.0
+_TURN_S = 0.5  # how often a follower's key is looked at: it must end within a second of its revocation
+
+_SNAPSHOT = "List what you follow, then go on from the cursor given here: it was taken before your listing."
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a follower asked for."""
+
+    bucket: str | None
+    prefix: str
+    cursor: str | None
+    limit: int
+    wait_s: float
+
+
+class FeedOverHttp:
+    """The endpoint.
+
+    Args:
+        space_of: a tenant's space.
+        end: of the feed.
+        stopping: set when the server ends; streams then end, and long polls answer with what they have.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        space_of: Callable[[int], Space],
+        end: FeedEnd,
+        clock: Clock,
+        stopping: asyncio.Event,
+    ) -> None:
+        self._credentials = credentials
+        self._space_of = space_of
+        self._end = end
+        self._clock = clock
+        self._stopping = stopping
+
+    async def answer(self, request: Request) -> Response:
+        """Errors come back as JSON with `code` and `message`."""
+        try:
+            credential = authenticate(request.headers.get("authorization"), self._credentials)
+            if credential is None:
+                raise Denied("Sign in with HTTP basic authentication: access key and secret key.")
+            wanted = await self._wanted(request)
+            if "text/event-stream" in request.headers.get("accept", ""):
+                first = await self._page(credential, wanted, wanted.cursor)
+                return StreamingResponse(
+                    self._events(credential, wanted, first),
+                    media_type="text/event-stream",
+                    headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+                )
+            return await self._poll(credential, wanted)
+        except IsothermError as error:
+            return await self._refused(error)
+
+    async def _wanted(self, request: Request) -> Wanted:
+        query = request.query_params
+        unknown = set(query) - {"bucket", "prefix", "cursor", "limit", "wait"}
+        if unknown:
+            raise Invalid(f"unknown parameter {sorted(unknown)[0]!r}")
+        cursor: str | None = query.get("cursor") or request.headers.get("last-event-id") or None
+        if cursor == "now":
+            cursor = (await self._end.end()).hex()
+        return Wanted(
+            query.get("bucket") or None,
+            query.get("prefix", ""),
+            cursor,
+            int(_number(query, "limit", 1, LIMIT_MOST, 1_000)),
+            _number(query, "wait", 0, WAIT_MOST_S, 0),
+        )
+
+    async def _page(self, credential: Credential, wanted: Wanted, cursor: str | None) -> tuple[Sequence[Change], str]:
+        space = self._space_of(credential.tenant)
+        return await space.changes(cursor, bucket=wanted.bucket, prefix=wanted.prefix, limit=wanted.limit)
+
+    async def _poll(self, credential: Credential, wanted: Wanted) -> Response:
+        until_s = self._clock.monotonic() + wanted.wait_s
+        cursor = wanted.cursor
+        while True:
+            changes, cursor = await self._next(credential, wanted, cursor)
+            left_s = until_s - self._clock.monotonic()
+            if changes or left_s <= 0 or not await self._more(credential, cursor, left_s):
+                return _json({"changes": [asdict(change) for change in changes], "cursor": cursor})
+
+    async def _next(self, credential: Credential, wanted: Wanted, cursor: str | None) -> tuple[Sequence[Change], str]:
+        """The next page with a change the follower wants, or the last one there is."""
+        while True:
+            changes, reached = await self._page(credential, wanted, cursor)
+            if changes or reached == cursor:
+                return changes, reached
+            cursor = reached
+            await asyncio.sleep(0)  # a long stretch of others' changes must not keep the loop
+
+    async def _more(self, credential: Credential, cursor: str, limit_s: float) -> bool:
+        """Wait for something behind `cursor`; False when time is over, the server ends or the key is no longer good."""
+        until_s = self._clock.monotonic() + limit_s
+        while not self._stopping.is_set() and (left_s := until_s - self._clock.monotonic()) > 0:
+            if await self._end.moved(bytes.fromhex(cursor), min(left_s, _TURN_S)):
+                return True
+            if self._credentials.find(credential.access_key) != credential:
+                return False
+        return False
+
+    async def _events(
+        self, credential: Credential, wanted: Wanted, first: tuple[Sequence[Change], str]
+    ) -> AsyncIterator[bytes]:
+        changes, cursor = first
+        try:
+            while not self._stopping.is_set() and self._credentials.find(credential.access_key) == credential:
+                for change in changes:
+                    yield b"id: %s\ndata: %s\n\n" % (change.cursor.encode(), msgspec.json.encode(change))
+                if not changes:
+                    yield b"id: %s\n\n" % cursor.encode()
+                    await self._more(credential, cursor, HEARTBEAT_S)
+                changes, cursor = await self._next(credential, wanted, cursor)
+        except IsothermError as error:
+            refused = await self._refused(error)
+            yield b"event: error\ndata: %s\n\n" % bytes(refused.body)
+
+    async def _refused(self, error: IsothermError) -> Response:
+        told: dict[str, object] = {"code": error.code, "message": str(error)}
+        match error:
+            case CursorExpired():
+                told |= {"do": _SNAPSHOT, "cursor": (await self._end.end()).hex()}
+                return _json(told, 410)
+            case Denied():
+                return _json(told, 401, {"WWW-Authenticate": 'Basic realm="isotherm", charset="UTF-8"'})
+            case Invalid():
+                return _json(told, 400)
+            case _:
+                return _json(told, 503, {"Retry-After": "1"})
+
+
+def _number(query: Mapping[str, str], name: str, least: float, most: float, default: float) -> float:
+    text = query.get(name, "")
+    if not text:
+        return default
+    try:
+        number = float(text)
+    except ValueError:
+        number = least - 1
+    if not least <= number <= most:
+        raise Invalid(f"{name} is {text!r}; it must be a number from {least:g} to {most:g}")
+    return number
+
+
+def _json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(
+        msgspec.json.encode(value), status, {"Cache-Control": "no-store", **(headers or {})}, "application/json"
+    )

@@ -1,0 +1,38 @@
+"""The committer: commits for programs that opened the directory themselves, so that none of them holds the writer lock.
+
+It also makes the root credentials, and frees the reader slots of processes that died. One a server; its event loop does
+nothing else, so that a foreign program's transaction waits for no request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from isotherm.meta.lmdb import CommitService
+from isotherm.server import root_credentials
+from isotherm.server.duty import Duty, run
+from isotherm.store import compose
+from isotherm.tenancy.identity import Credentials
+from isotherm.tenancy.keystore import FileKeys
+
+STALE_READERS_S = 5.0
+
+
+async def work(duty: Duty) -> None:
+    engines = compose(duty.settings, role="server", clock=duty.clock, ids=duty.ids, create=False)
+    directory = engines.directory
+    credentials = Credentials(engines.meta, FileKeys(directory.keys, duty.ids), duty.clock, duty.ids)
+    provided = await root_credentials.provide(credentials, directory.keys, duty.ids)
+    service = CommitService(engines.meta, directory.meta)
+    await service.start()
+    duty.ready(access_key=provided.access_key, made=provided.made)
+    while not await duty.stopped_within(STALE_READERS_S):
+        freed = engines.meta.clear_stale_readers()
+        if freed:
+            duty.log.info("freed reader slots of processes that died", slots=freed)
+    await service.close()
+    await asyncio.to_thread(engines.close)
+
+
+if __name__ == "__main__":
+    run(work)
