@@ -14,7 +14,7 @@ import isotherm
 from demo import corpus
 from demo.clients import THREADS, Credentials, Rclone, Upload, differing, keys, s3_client
 from demo.corpus import Document
-from demo.feed import Follower, read_all
+from demo.feed import FeedUrl, Follower
 from demo.screen import Screen
 from demo.server import Process, Server
 
@@ -37,6 +37,7 @@ class Stage:
     credentials: Credentials
     credentials_file: Path
     client: Any
+    feed: FeedUrl
     follower: Follower
     rates: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -47,24 +48,25 @@ class Stage:
         screen.say(f"$ {server.command_line}")
         ready_s = server.start()
         screen.proof(f"ready after {ready_s:.1f} s; {_named(server.processes())}")
-        credentials_file = home / "data" / "root.credentials"
+        credentials_file = home / "data" / "keys" / "root-credentials"
         credentials = Credentials.read(credentials_file)
         screen.say(f"Its root credentials lie in {credentials_file}, readable by their owner alone.")
         client = s3_client(server.endpoint, credentials)
-        follower = Follower(server.admin, credentials, DOCUMENTS)
+        feed = FeedUrl(server.admin, credentials, DOCUMENTS)
         documents = corpus.documents(tree)
         stage = cls(
-            screen,
-            server,
-            command,
-            home / "data",
-            home,
-            tree,
-            documents,
-            credentials,
-            credentials_file,
-            client,
-            follower,
+            screen=screen,
+            server=server,
+            command=command,
+            data=home / "data",
+            home=home,
+            tree=tree,
+            documents=documents,
+            credentials=credentials,
+            credentials_file=credentials_file,
+            client=client,
+            feed=feed,
+            follower=Follower(feed),
         )
         stage.rates.append(("first start to ready", f"{ready_s:.1f} s", "empty directory"))
         return stage
@@ -126,14 +128,20 @@ def follow(stage: Stage) -> None:
     """What the follower saw, that lived through the crash, against the whole feed read again from its start."""
     screen = stage.screen
     screen.section("The change feed, followed over HTTP all the while")
-    again = read_all(stage.server.admin, stage.credentials, DOCUMENTS)
+    again = stage.feed.read_all()
     seen = stage.follower.finish(again[-1].cursor)
     check(seen == again, f"the follower saw {len(seen)} records, the feed holds {len(again)}")
     put = {record.key for record in again if record.kind == "put"}
     missing = [document.key for document in stage.documents if document.key not in put]
     check(not missing, f"acknowledged but not in the feed: {missing[:5]}")
-    screen.say(f"for example  {again[len(again) // 2]}")
-    screen.proof(f"{len(seen)} records in commit order, none missed and none twice, though the connection broke")
+    example = again[len(again) // 2]
+    screen.say(f"for example: {example.kind} {example.key}")
+    screen.say(f"             version {example.version_id}, cursor {example.cursor}")
+    check(
+        [record.cursor for record in again] == sorted({record.cursor for record in again}), "the feed is out of order"
+    )
+    connections = stage.follower.connections
+    screen.proof(f"{len(seen)} records in commit order over {connections} connections, none missed and none twice")
 
 
 def mirror_with_rclone(stage: Stage) -> None:
@@ -154,12 +162,14 @@ def mirror_with_rclone(stage: Stage) -> None:
                 screen.alarm(f"SIGKILL to {len(stage.server.kill())} processes")
                 screen.say(f"Started again; ready after {stage.server.start():.1f} s. rclone goes on by itself.")
 
-        _, repeated = rclone.copy(stage.tree, MIRROR, progress)
+        repeated = rclone.copy(stage.tree, MIRROR, progress)
         bar.reach(len(local))
+    check(bool(crashes), "rclone had finished before the crash")
+    screen.say(f"rclone repeated {repeated} requests.")
     rclone.check(stage.tree, MIRROR)
     screen.proof(f"rclone's own check: {len(local)} files, {total_bytes / 1e6:.0f} MB, identical")
     began = time.monotonic()
-    rclone.copy(stage.tree, f"{MIRROR}/again", lambda copied: None)
+    rclone.copy(stage.tree, f"{MIRROR}/again")
     took_s = time.monotonic() - began
     rate = f"{len(local) / took_s:,.0f} files/s, {total_bytes / took_s / 1e6:,.0f} MB/s"
     stage.rates.append(("rclone copy", rate, f"{len(local)} files, {THREADS} transfers, without a crash"))
@@ -235,7 +245,7 @@ def prove(stage: Stage) -> None:
         lost = differing(stage.client, DOCUMENTS, wanted, bar.advance)
     check(not lost, f"lost or changed: {lost[:5]}")
     screen.proof(f"{len(wanted)} of {len(wanted)} documents are there, byte for byte, after two crashes")
-    command = [stage.command, "fsck", "--data", stage.data]
+    command = [str(stage.command), "fsck", "--data", str(stage.data)]
     fsck = subprocess.run(command, capture_output=True, text=True, check=False)
     for line in fsck.stdout.splitlines():
         screen.say(line)

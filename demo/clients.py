@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import subprocess
 import threading
@@ -24,8 +25,17 @@ THREADS = 8
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
+    """A pair of keys, as the server's first start wrote it: in the form of AWS's shared credentials file."""
+
     access_key: str
     secret_key: str
+
+    @classmethod
+    def read(cls, path: Path) -> Credentials:
+        parser = configparser.ConfigParser()
+        parser.read(path)
+        pair = parser["default"]
+        return cls(pair["aws_access_key_id"], pair["aws_secret_access_key"])
 
 
 def s3_client(endpoint: str, credentials: Credentials) -> Any:
@@ -114,7 +124,9 @@ class Upload:
         self._pool.shutdown()
 
 
-def differing(client: Any, bucket: str, expected: Mapping[str, Path], on_read: Callable[[], None]) -> list[str]:
+def differing(
+    client: Any, bucket: str, expected: Mapping[str, Path], on_read: Callable[[], None] = lambda: None
+) -> list[str]:
     """Keys whose bytes are not those of the file, or that are missing; read by eight threads."""
 
     def differs(item: tuple[str, Path]) -> str | None:
@@ -154,8 +166,8 @@ class Rclone:
         command = [self._rclone, *arguments, "--use-json-log", "--stats", "200ms", "--stats-log-level", "NOTICE"]
         return subprocess.Popen(command, env=self._environment, stderr=subprocess.PIPE, text=True)
 
-    def copy(self, tree: Path, bucket: str, on_progress: Callable[[int], None]) -> tuple[int, int]:
-        """Copy a directory into a bucket; rclone repeats by itself what fails. Returns (files, requests it repeated).
+    def copy(self, tree: Path, bucket: str, on_progress: Callable[[int], None] = lambda copied: None) -> int:
+        """Copy a directory into a bucket; rclone repeats by itself what fails. Returns how many requests it repeated.
 
         Raises:
             RuntimeError: rclone gave up.
@@ -171,18 +183,17 @@ class Rclone:
             "200ms",
         ]
         process = self._start(["copy", str(tree), f"isotherm:{bucket}", *options])
-        copied, complaints = 0, list[str]()
+        complaints: list[str] = []
         assert process.stderr is not None
         for line in process.stderr:
             record = json.loads(line)
             if "stats" in record:
-                copied = record["stats"]["transfers"]
-                on_progress(copied)
+                on_progress(record["stats"]["transfers"])
             elif record["level"] in ("error", "critical"):
                 complaints.append(record["msg"])
         if process.wait() != 0:
             raise RuntimeError("rclone copy failed:\n" + "\n".join(complaints[-5:]))
-        return copied, len(complaints)
+        return len(complaints)
 
     def check(self, tree: Path, bucket: str) -> None:
         """Have rclone download everything and compare it with the directory.

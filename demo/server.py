@@ -35,7 +35,7 @@ class Server:
     def __init__(self, isotherm: Path, data: Path, port: int, admin_port: int, log: Path) -> None:
         self._command = [str(isotherm), "serve", "--data", str(data)]
         self._command += ["--port", str(port), "--admin-port", str(admin_port)]
-        self._log = log
+        self.log = log
         self._supervisor: subprocess.Popen[bytes] | None = None
         self.endpoint = f"http://127.0.0.1:{port}"
         self.admin = f"http://127.0.0.1:{admin_port}"
@@ -56,12 +56,12 @@ class Server:
             RuntimeError: it ended, or was not ready in READY_S; with the end of its log.
         """
         began = time.monotonic()
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             self._supervisor = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)
         while not self._ready():
             if self._supervisor.poll() is not None or time.monotonic() - began > READY_S:
-                tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
-                raise RuntimeError(f"`{self.command_line}` did not become ready. The end of {self._log}:\n{tail}")
+                tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
+                raise RuntimeError(f"`{self.command_line}` did not become ready. The end of {self.log}:\n{tail}")
             time.sleep(0.02)
         return time.monotonic() - began
 
