@@ -1,0 +1,79 @@
+"""From a head to an authenticated request. No I/O; on one loop's thread."""
+
+from __future__ import annotations
+
+from isotherm.objects.model import Body
+from isotherm.protocols.s3 import refusals
+from isotherm.protocols.s3.endpoint import S3Endpoint
+from isotherm.protocols.s3.exchange import Exchange
+from isotherm.protocols.s3.inlet import NoBody
+from isotherm.protocols.s3.parsing import Head, bucket_of_host, decoded, decoded_query
+from isotherm.protocols.s3.payload import check_for, without_aws_chunked
+from isotherm.protocols.s3.wire import Request
+
+_EMPTY = Body(NoBody(), 0)
+
+
+def admit(endpoint: S3Endpoint, exchange: Exchange, head: Head) -> Request:
+    """Name the bucket and key, prove who asks, and decide what must hold of the body. Fills `exchange`.
+
+    Raises:
+        IsothermError: whatever is to be told instead of an answer.
+    """
+    headers = head.headers
+    path = decoded(head.path)
+    exchange.bucket = bucket_of_host(headers["host"], endpoint.settings.domains)
+    if exchange.bucket:
+        exchange.key = path[1:]
+    else:
+        exchange.bucket, _, exchange.key = path[1:].partition("/")
+    query = decoded_query(head.query) if head.query else []
+    proof = endpoint.authenticator.authenticate(head, query, exchange.now_ms)
+    credential = proof.credential
+    exchange.tenant = credential.tenant
+    exchange.access_key = credential.access_key
+    trailers: dict[str, str] = {}
+    check, size = check_for(proof, head, endpoint.authenticator, trailers)
+    inlet = exchange.inlet
+    if inlet is None:
+        body = _EMPTY
+        if head.method == "PUT" and head.length is None and exchange.key and "x-amz-copy-source" not in headers:
+            raise refusals.length_required()
+    else:
+        inlet.check = check
+        body = Body(inlet, size)
+        _demand_known_expectation(head, exchange)
+    encoding = headers.get("content-encoding")
+    if encoding is not None and "aws-chunked" in encoding.lower():
+        headers["content-encoding"] = without_aws_chunked(encoding)
+        if not headers["content-encoding"]:
+            del headers["content-encoding"]
+    exchange.request = request = Request(
+        id=exchange.id,
+        method=head.method,
+        path=path,
+        bucket=exchange.bucket,
+        key=exchange.key,
+        query=dict(reversed(query)) if query else {},
+        headers=headers,
+        body=body,
+        trailers=trailers,
+        space=endpoint.space_of(credential.tenant),
+        access_key=credential.access_key,
+        region=proof.region,
+        owner=endpoint.owner_of(credential.tenant),
+    )
+    return request
+
+
+def _demand_known_expectation(head: Head, exchange: Exchange) -> None:
+    expectation = head.headers.get("expect")
+    if expectation is None or head.version == "1.0":
+        return
+    if expectation.lower() != "100-continue":
+        raise refusals.invalid_argument(
+            "The only expectation this server can meet is 100-continue.",
+            ArgumentName="Expect",
+            ArgumentValue=expectation,
+        )
+    exchange.expects = True

@@ -1,0 +1,213 @@
+"""Who sent a request: Signature Version 4 and 4A, in the Authorization header or in a presigned query.
+
+One `Authenticator` a process asks `Credentials.find` at every request and keeps nothing longer than it: keys that are
+cached are used only with the pair they were derived from. Any region is accepted; the service must be s3. Used on one
+loop's thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from isotherm.protocols.s3 import presigned, refusals, sigv4, sigv4a
+from isotherm.protocols.s3.parsing import Head
+from isotherm.protocols.s3.sigv4 import UNSIGNED_PAYLOAD, Claim
+from isotherm.protocols.s3.timestamps import parse_any, render_basic, render_extended
+from isotherm.tenancy.identity import Credential
+
+_PRESIGNED_MARKS = ("X-Amz-Algorithm", "X-Amz-Signature", "X-Amz-Credential")
+_CLAIMS_MOST = 4096
+_UNSUPPORTED = "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
+
+
+class Credentials(Protocol):
+    """`tenancy.identity.Credentials`, as far as this protocol needs it. Cheap and synchronous."""
+
+    def find(self, access_key: str) -> Credential | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """An authenticated request. `payload` is what was signed for the body: a hash, or one of S3's words.
+
+    `moment`, the claim's scope and `signature` seed the chain of chunk signatures. `region` is a set of them under SigV4A.
+    """
+
+    credential: Credential
+    claim: Claim
+    region: str
+    payload: str
+    moment: str
+    signature: str
+
+
+class Authenticator:
+    def __init__(self, credentials: Credentials, skew_s: int) -> None:
+        self.signing_keys = sigv4.SigningKeys()
+        self.verifying_keys = sigv4a.VerifyingKeys()
+        self._credentials = credentials
+        self._skew_s = skew_s
+        self._claims: dict[str, Claim] = {}
+        self._moment: tuple[str, int] = ("", 0)
+
+    def authenticate(self, head: Head, query: list[tuple[str, str]], now_ms: int) -> Proof:
+        """Prove who signed `head`. For a presigned one, signed x-amz-* parameters of the query become headers.
+
+        Raises:
+            Denied, Invalid: with S3's code for what is wrong.
+            Unavailable: the credentials cannot be read.
+        """
+        authorization = head.headers.get("authorization")
+        if query:
+            names = {name for name, _ in query}
+            if not names.isdisjoint(_PRESIGNED_MARKS):
+                if authorization is not None:
+                    raise refusals.invalid_argument(
+                        "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string "
+                        "parameter or the Authorization header should be specified",
+                        ArgumentName="Authorization",
+                    )
+                return self._of_query(head, query, now_ms)
+            if "Signature" in names and "AWSAccessKeyId" in names:
+                raise refusals.invalid_request(_UNSUPPORTED)
+        if not authorization:
+            raise refusals.anonymous()
+        return self._of_header(head, query, authorization, now_ms)
+
+    def _of_header(self, head: Head, query: list[tuple[str, str]], authorization: str, now_ms: int) -> Proof:
+        prefix, _, signature = authorization.rpartition("Signature=")
+        claim = self._claims.get(prefix)
+        new = claim is None
+        if claim is None:
+            last = signature
+            claim, signature = _parse(authorization)
+            new = last == signature  # a claim is kept only where nothing follows the signature
+        headers = head.headers
+        if "x-amz-security-token" in headers:
+            raise refusals.invalid_token()
+        moment, moment_ms = self._moment_of(headers)
+        if moment[:8] != claim.date:
+            raise refusals.malformed_authorization(
+                f'Invalid credential date "{claim.date}". This date is not the same as X-Amz-Date: "{moment[:8]}"'
+            )
+        credential = self._find(claim.access_key)
+        if abs(now_ms - moment_ms) > self._skew_s * 1000:
+            raise refusals.skewed(moment, render_extended(now_ms), self._skew_s)
+        payload = headers.get("x-amz-content-sha256")
+        if payload is None:
+            raise refusals.invalid_request("Missing required header for this request: x-amz-content-sha256")
+        sigv4.demand_signed(headers, claim.names)
+        self.verify(head, query, claim, credential, payload, moment, signature)
+        if new:
+            if len(self._claims) >= _CLAIMS_MOST:
+                self._claims.clear()
+            self._claims[prefix] = claim
+        region = claim.region
+        if claim.algorithm == sigv4a.ALGORITHM:
+            region = headers.get("x-amz-region-set", "")
+            if not region:
+                raise refusals.malformed_authorization("the X-Amz-Region-Set header is missing")
+        return Proof(credential, claim, region, payload, moment, signature)
+
+    def _of_query(self, head: Head, query: list[tuple[str, str]], now_ms: int) -> Proof:
+        asked = presigned.parse(query)
+        if asked.token or "x-amz-security-token" in head.headers:
+            raise refusals.invalid_token()
+        credential = self._find(asked.claim.access_key)
+        presigned.demand_valid(asked, now_ms, self._skew_s)
+        sigv4.demand_signed(head.headers, asked.claim.names)
+        payload = head.headers.get("x-amz-content-sha256") or asked.payload or UNSIGNED_PAYLOAD
+        signed = [pair for pair in query if pair[0] != "X-Amz-Signature"]
+        self.verify(head, signed, asked.claim, credential, payload, asked.moment, asked.signature)
+        presigned.promote(query, head.headers)
+        return Proof(credential, asked.claim, asked.region, payload, asked.moment, asked.signature)
+
+    def _find(self, access_key: str) -> Credential:
+        credential = self._credentials.find(access_key)
+        if credential is None:
+            raise refusals.unknown_access_key(access_key)
+        return credential
+
+    def _moment_of(self, headers: dict[str, str]) -> tuple[str, int]:
+        text = headers.get("x-amz-date") or headers.get("date", "")
+        if text == self._moment[0]:
+            return self._moment
+        moment_ms = parse_any(text)
+        if moment_ms is None:
+            raise refusals.denied("AWS authentication requires a valid Date or x-amz-date header")
+        self._moment = found = (render_basic(moment_ms), moment_ms)
+        return found
+
+    def verify(
+        self,
+        head: Head,
+        query: list[tuple[str, str]],
+        claim: Claim,
+        credential: Credential,
+        payload: str,
+        moment: str,
+        signature: str,
+    ) -> None:
+        """Raises Denied (SignatureDoesNotMatch) unless `signature` is of this request.
+
+        The path is tried in its canonical form first, then as it was sent: clients that encode more than they need to
+        (%2F, %7E) sign what they send.
+        """
+        path = sigv4.canonical_path(head.path)
+        first = self._attempt(path, head, query, claim, credential, payload, moment, signature)
+        if first is None:
+            return
+        if (
+            path != head.path
+            and self._attempt(head.path, head, query, claim, credential, payload, moment, signature) is None
+        ):
+            return
+        text, canonical = first
+        raise refusals.wrong_signature(credential.access_key, signature, text, canonical)
+
+    def _attempt(
+        self,
+        path: str,
+        head: Head,
+        query: list[tuple[str, str]],
+        claim: Claim,
+        credential: Credential,
+        payload: str,
+        moment: str,
+        signature: str,
+    ) -> tuple[str, str] | None:
+        """None when the signature fits, else what it should have signed."""
+        lines = sigv4.canonical_headers(head.headers, claim.names)
+        asked = sigv4.canonical_query(query) if query else ""
+        canonical = f"{head.method}\n{path}\n{asked}\n{lines}\n\n{claim.signed}\n{payload}"
+        text = sigv4.string_to_sign(claim.algorithm, moment, claim.scope, canonical)
+        if claim.algorithm == sigv4.ALGORITHM:
+            fits = sigv4.same(sigv4.sign(self.signing_keys.key(credential, claim.scope), text), signature)
+        else:
+            fits = sigv4a.verifies(self.verifying_keys.key(credential), text, signature)
+        return None if fits else (text, canonical)
+
+
+def _parse(authorization: str) -> tuple[Claim, str]:
+    """The claim and signature of an Authorization header that has not been seen before."""
+    algorithm, _, rest = authorization.partition(" ")
+    if algorithm not in (sigv4.ALGORITHM, sigv4a.ALGORITHM):
+        if algorithm == "AWS" and ":" in rest:
+            raise refusals.invalid_request(_UNSUPPORTED)
+        raise refusals.invalid_argument(
+            "Unsupported Authorization Type", ArgumentName="Authorization", ArgumentValue=authorization
+        )
+    fields: dict[str, str] = {}
+    for item in rest.split(","):
+        name, equals, value = item.strip(" \t").partition("=")
+        if not equals or name in fields:
+            raise refusals.malformed_authorization(f'"{name}" is given twice or has no value')
+        fields[name] = value
+    for name in ("Credential", "SignedHeaders", "Signature"):
+        if not fields.get(name):
+            raise refusals.malformed_authorization(f"it lacks {name}=")
+    try:
+        return presigned.claim_of(algorithm, fields["Credential"], fields["SignedHeaders"]), fields["Signature"]
+    except ValueError as error:
+        raise refusals.malformed_authorization(str(error)) from None

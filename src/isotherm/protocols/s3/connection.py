@@ -1,0 +1,385 @@
+"""One client's connection: requests in, replies out, in order, one at a time.
+
+A state machine between four parties: the transport (asyncio.Protocol), the head parser, the body's `Inlet`, and the verb,
+which runs as a coroutine whose first step is taken at once. Invariants:
+
+- at most one `Exchange` is under way; the next head is read only when its reply has been handed over and its body has ended;
+- reading stops while more than a bound lies ahead of a verb or of the next head;
+- once where the next request begins is in doubt, the connection ends after the reply under way;
+- a reply that has begun and cannot be ended breaks the connection off: a reader never takes a part for the whole.
+
+Everything happens on one loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import cast
+
+from isotherm.devices.waiting import start_eagerly
+from isotherm.errors import IsothermError
+from isotherm.protocols.s3 import refusals
+from isotherm.protocols.s3.admission import admit
+from isotherm.protocols.s3.endpoint import S3Endpoint
+from isotherm.protocols.s3.exchange import CLIENT_GONE, Exchange
+from isotherm.protocols.s3.expiry import Idleness, Verdict, judge
+from isotherm.protocols.s3.framing import ChunkFraming, LengthFraming
+from isotherm.protocols.s3.inlet import Inlet
+from isotherm.protocols.s3.outlet import Outlet
+from isotherm.protocols.s3.parsing import HeadParser
+from isotherm.protocols.s3.reply_head import CONTINUE, has_body, render_head
+from isotherm.protocols.s3.roster import Roster
+from isotherm.protocols.s3.wire import Ranged, Reply, Request
+
+_IN_ONE_GO = 16
+
+
+class S3Connection(asyncio.Protocol):
+    """Serves one accepted socket."""
+
+    def __init__(self, endpoint: S3Endpoint, roster: Roster) -> None:
+        self._endpoint = endpoint
+        self._roster = roster
+        self._parser = HeadParser(endpoint.settings.headers_most)
+        self._ahead = b""
+        self._exchange: Exchange | None = None
+        self._receiving: Inlet | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._reading = True
+        self._pumping = False
+        self._last = False  # no request follows the one under way
+        self._ending = False  # the last reply has been written; what still arrives is thrown away
+        self._half_closed = False
+        self._since = roster.now  # of the last progress, in the roster's time
+        self._head_since: float | None = None
+        self._unsent = (0, 0)
+        self._unsent_since = roster.now
+
+    # the transport's calls -----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._outlet = Outlet(self._transport, self._endpoint.settings.write_bytes_ahead)
+        peer = transport.get_extra_info("peername")
+        self._remote = f"{peer[0]}" if isinstance(peer, tuple) else ""
+        self._secure = transport.get_extra_info("sslcontext") is not None
+        self._roster.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._roster.connections.discard(self)
+        self._ending = True
+        self._outlet.lose()
+        if self._receiving is not None:
+            self._receiving.fail(refusals.incomplete_body())
+            self._receiving = None
+        if self._task is not None:
+            self._task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        self._since = self._roster.now
+        if self._ending:
+            return
+        if self._receiving is not None:
+            rest = self._feed(self._receiving, data)
+            if rest is None:
+                return
+            data = rest
+        self._ahead = self._ahead + data if self._ahead else data
+        self._pump()
+
+    def eof_received(self) -> bool:
+        self._half_closed = True
+        if self._receiving is not None:
+            self._last = True
+            self._receiving.fail(refusals.incomplete_body())
+            self._receiving = None
+        return (
+            self._exchange is not None and not self._secure
+        )  # half-closed, the reply under way still finds its reader
+
+    def pause_writing(self) -> None:
+        self._outlet.pause()
+
+    def resume_writing(self) -> None:
+        self._outlet.resume()
+        self._pump()
+
+    # requests ------------------------------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Start what has arrived, up to a request that does not end at once."""
+        if self._pumping:
+            return
+        self._pumping = True
+        for _ in range(_IN_ONE_GO):
+            if self._exchange is not None or self._receiving is not None or self._ending or self._outlet.paused:
+                break
+            if not self._ahead or not self._take_head():
+                break
+        else:
+            asyncio.get_running_loop().call_soon(self._pump)
+        self._pumping = False
+        if (
+            self._exchange is None
+            and self._receiving is None
+            and not self._ending
+            and (self._last or self._half_closed)
+        ):
+            self._close()
+        self._regulate()
+
+    def _take_head(self) -> bool:
+        """Start the next request if its head is here. False: it is not, or the connection ends."""
+        ahead = self._ahead
+        if ahead[:2] == b"\r\n":
+            ahead = ahead[2:]  # one empty line before a request is to be ignored (RFC 9112 §2.2)
+        end = ahead.find(b"\r\n\r\n") + 4
+        most = self._endpoint.settings.head_bytes_most
+        if end < 4:
+            if len(ahead) > most:
+                self._refuse(refusals.head_too_large())
+            elif self._head_since is None:
+                self._head_since = self._roster.now
+            return False
+        if end > most:
+            self._refuse(refusals.head_too_large())
+            return False
+        self._head_since = None
+        self._ahead = ahead[end:]
+        self._start(ahead[:end])
+        return True
+
+    def _start(self, raw: bytes) -> None:
+        exchange = self._exchange = Exchange(self._endpoint, self._outlet.sent)
+        try:
+            exchange.head = head = self._parser.parse(raw)
+        except IsothermError as error:
+            self._last = True
+            self._finish(exchange, self._endpoint.tell(error, exchange.facts(self._endpoint)))
+            return
+        if not head.keep_alive or self._roster.retiring:
+            self._last = True
+        if head.chunked or head.length:
+            framing = ChunkFraming() if head.chunked else LengthFraming(head.length or 0)
+            exchange.inlet = self._receiving = Inlet(framing, self._demanded, self._regulate)
+            if self._ahead:
+                self._ahead = self._feed(self._receiving, self._ahead) or b""
+        try:
+            request = admit(self._endpoint, exchange, head)
+        except Exception as error:
+            self._finish(exchange, self._endpoint.tell(error, exchange.facts(self._endpoint)))
+            return
+        self._task = start_eagerly(self._answer(exchange, request))
+
+    async def _answer(self, exchange: Exchange, request: Request) -> None:
+        try:
+            reply = await self._endpoint.dispatch(request)
+        except asyncio.CancelledError:
+            self._broken(exchange)
+            raise
+        except Exception as error:
+            reply = self._endpoint.tell(error, exchange.facts(self._endpoint))
+        if isinstance(reply.body, bytes):
+            self._finish(exchange, reply)
+            return
+        try:
+            await self._stream(exchange, reply)
+        except asyncio.CancelledError:
+            self._broken(exchange)
+            raise
+        except Exception as error:
+            if not isinstance(error, ConnectionError):
+                self._endpoint.note(error, exchange.id)
+            self._broken(exchange)
+            self._transport.abort()
+        else:
+            self._end(exchange, reply)
+
+    async def _stream(self, exchange: Exchange, reply: Reply) -> None:
+        assert exchange.head is not None
+        body = reply.body
+        method, version = exchange.head.method, exchange.head.version
+        try:
+            wanted = has_body(method, reply.status)
+            chunked = not isinstance(body, bytes | Ranged) and version == "1.1"
+            if wanted and not isinstance(body, bytes | Ranged) and not chunked:
+                self._last = True
+            head = self._head(exchange, reply)
+            if not wanted:
+                self._transport.write(head)
+            elif isinstance(body, Ranged):
+                await self._outlet.ranged(head, body)
+            elif not isinstance(body, bytes):
+                await self._outlet.pieces(head, body, chunked=chunked)
+        finally:
+            if isinstance(body, Ranged):
+                body.reading.close()
+            elif isinstance(body, AsyncGenerator):
+                await body.aclose()
+
+    def _head(self, exchange: Exchange, reply: Reply) -> bytes:
+        head = exchange.head
+        if not self._last and self._receiving is not None and not self._worth_draining(exchange, self._receiving):
+            self._last = True
+        if self._roster.retiring:
+            self._last = True
+        return render_head(
+            reply,
+            head.method if head is not None else "",
+            exchange.id,
+            self._endpoint.preamble(exchange.now_ms),
+            version=head.version if head is not None else "1.1",
+            close=self._last,
+        )
+
+    def _worth_draining(self, exchange: Exchange, inlet: Inlet) -> bool:
+        """Whether the rest of a body is awaited, so that the connection can be kept."""
+        if exchange.expects and not inlet.received:
+            return False  # the client may send the body or not: nobody knows what follows
+        remaining = inlet.remaining
+        return remaining is not None and remaining <= self._endpoint.settings.drain_bytes_most
+
+    def _finish(self, exchange: Exchange, reply: Reply) -> None:
+        """Send a reply whose body is bytes."""
+        head = self._head(exchange, reply)
+        body = reply.body
+        if body and isinstance(body, bytes) and (exchange.head is None or has_body(exchange.head.method, reply.status)):
+            self._outlet.sent += len(body)
+            self._transport.write(head + body)
+        else:
+            self._transport.write(head)
+        self._end(exchange, reply)
+
+    def _end(self, exchange: Exchange, reply: Reply) -> None:
+        """The reply has been handed over."""
+        exchange.record(self._endpoint, self._remote, reply.status, reply.code, self._outlet.sent)
+        self._exchange = self._task = None
+        self._since = self._roster.now
+        if self._last:
+            self._close()
+            return
+        if self._receiving is not None:
+            self._receiving.discard()
+        if not self._pumping:
+            self._regulate()
+            if self._ahead or self._half_closed:
+                asyncio.get_running_loop().call_soon(self._pump)
+
+    def _broken(self, exchange: Exchange) -> None:
+        """The reply cannot be ended: the client is gone, or what it asked for is."""
+        exchange.record(self._endpoint, self._remote, CLIENT_GONE, "", self._outlet.sent)
+        self._exchange = self._task = None
+        self._ending = True
+
+    # the body and the bounds ---------------------------------------------------------------------------------------
+
+    def _feed(self, inlet: Inlet, data: bytes) -> bytes | None:
+        """Give the body its part of `data`; what follows it, or None while it goes on."""
+        try:
+            rest = inlet.feed(data)
+        except IsothermError:
+            self._last = True
+            self._receiving = None
+            return b""
+        if rest is None:
+            self._regulate()
+            return None
+        self._receiving = None
+        return rest
+
+    def _demanded(self) -> None:
+        """The verb waits for bytes of the body."""
+        self._since = self._roster.now
+        exchange = self._exchange
+        if exchange is not None and exchange.expects:
+            exchange.expects = False
+            if exchange.inlet is not None and not exchange.inlet.received:
+                self._transport.write(CONTINUE)
+
+    def _regulate(self) -> None:
+        """Read from the socket only while there is room for it."""
+        settings = self._endpoint.settings
+        inlet = self._receiving
+        room = len(self._ahead) <= settings.pipelined_bytes_most and (
+            inlet is None
+            or inlet.ahead <= (settings.body_bytes_ahead if self._reading else settings.body_bytes_ahead // 2)
+        )
+        if room != self._reading and not self._transport.is_closing():
+            self._reading = room
+            if room:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
+
+    # ends ----------------------------------------------------------------------------------------------------------
+
+    def _refuse(self, error: IsothermError) -> None:
+        """Answer what never became a request, and end."""
+        self._last = True
+        exchange = self._exchange = Exchange(self._endpoint, self._outlet.sent)
+        self._finish(exchange, self._endpoint.tell(error, exchange.facts(self._endpoint)))
+
+    def _close(self) -> None:
+        """End after what has been written. While the client may still be sending, its bytes are read and thrown away for a
+        moment: closing on unread bytes would reset the connection, and with it the reply that is on its way."""
+        self._ending = True
+        unread = self._receiving is not None or bool(self._ahead)
+        self._receiving = None
+        self._ahead = b""
+        if not unread or self._half_closed or self._transport.is_closing():
+            self._transport.close()
+            return
+        if not self._reading:
+            self._reading = True
+            self._transport.resume_reading()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def retire(self) -> None:
+        if self._ending:
+            return
+        self._last = self._last or self._exchange is not None or self._receiving is not None
+        if not self._last and not self._ahead:
+            self._close()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    # time ----------------------------------------------------------------------------------------------------------
+
+    def expire(self, now: float) -> None:
+        """The roster's sweep: `now` is in the loop's seconds."""
+        unsent = self._transport.get_write_buffer_size()
+        progress = (self._outlet.sent, unsent)
+        if not unsent or progress != self._unsent:
+            self._unsent = progress
+            self._unsent_since = now
+        idle = Idleness(
+            now - self._since,
+            None if self._head_since is None else now - self._head_since,
+            now - self._unsent_since if unsent else None,
+            ending=self._ending,
+            answering=self._exchange is not None,
+            body_awaited=self._receiving is not None and self._receiving.waiting,
+            draining=self._receiving is not None,
+            half_closed=self._half_closed,
+        )
+        verdict = judge(idle, self._endpoint.settings)
+        if verdict is not Verdict.GO_ON:
+            self._carry_out(verdict)
+
+    def _carry_out(self, verdict: Verdict) -> None:
+        if verdict is Verdict.CLOSE:
+            self._close()
+        elif verdict is Verdict.TELL:
+            self._head_since = None
+            self._refuse(refusals.timed_out())
+        elif verdict is Verdict.FAIL_BODY and self._receiving is not None:
+            self._last = True
+            self._receiving.fail(refusals.timed_out())
+            self._receiving = None
+        elif verdict is Verdict.CANCEL and self._task is not None:
+            self._task.cancel()
+        elif verdict is Verdict.ABORT:
+            self._transport.abort()

@@ -1,0 +1,82 @@
+"""One request and its reply, as the connection keeps account of them. On one loop's thread."""
+
+from __future__ import annotations
+
+from isotherm.protocols.s3.access_log import Line
+from isotherm.protocols.s3.counters import BROKEN
+from isotherm.protocols.s3.endpoint import S3Endpoint
+from isotherm.protocols.s3.inlet import Inlet
+from isotherm.protocols.s3.parsing import Head
+from isotherm.protocols.s3.wire import Facts, Request
+
+CLIENT_GONE = 499
+
+
+class Exchange:
+    """From a head's last byte to a reply's. `request`, `tenant` and `access_key` are empty until it has been authenticated."""
+
+    __slots__ = (
+        "access_key",
+        "bucket",
+        "expects",
+        "head",
+        "id",
+        "inlet",
+        "key",
+        "now_ms",
+        "request",
+        "sent_before",
+        "started",
+        "tenant",
+    )
+
+    def __init__(self, endpoint: S3Endpoint, sent_before: int) -> None:
+        self.id = endpoint.next_id()
+        self.started = endpoint.clock.monotonic()
+        self.now_ms = endpoint.clock.now_ms()
+        self.sent_before = sent_before
+        self.head: Head | None = None
+        self.request: Request | None = None
+        self.tenant: int | None = None
+        self.inlet: Inlet | None = None
+        self.expects = False
+        self.access_key = self.bucket = self.key = ""
+
+    def facts(self, endpoint: S3Endpoint) -> Facts:
+        head = self.head
+        if head is None:
+            return Facts(self.id, endpoint.host_id)
+        return Facts(self.id, endpoint.host_id, head.method, head.path, self.bucket, self.key)
+
+    def record(self, endpoint: S3Endpoint, remote: str, status: int, code: str, sent: int) -> None:
+        """Count and log it. `status` 499: the connection ended before the reply did."""
+        head, request, inlet = self.head, self.request, self.inlet
+        microseconds = int((endpoint.clock.monotonic() - self.started) * 1e6)
+        received = inlet.received if inlet is not None else 0
+        sent -= self.sent_before
+        operation = request.operation if request is not None else ""
+        kind = BROKEN if status == CLIENT_GONE else max(status // 100 - 2, 0)
+        endpoint.counters.count(operation, kind, received, sent, microseconds)
+        log = endpoint.access_log
+        if log is None:
+            return
+        log.add(
+            Line(
+                log.time(self.now_ms),
+                remote,
+                self.access_key,
+                self.tenant,
+                self.id,
+                operation,
+                head.method if head is not None else "",
+                self.bucket,
+                self.key,
+                head.path if head is not None else "",
+                status,
+                code,
+                received,
+                sent,
+                microseconds / 1000,
+                head.headers.get("user-agent", "") if head is not None else "",
+            )
+        )
