@@ -157,7 +157,7 @@ def mirror_with_rclone(stage: Stage) -> None:
 
         def progress(copied: int) -> None:
             bar.reach(copied)
-            if copied > len(local) // 3 and not crashes:
+            if copied >= len(local) // 10 and not crashes:
                 crashes.append(copied)
                 screen.alarm(f"SIGKILL to {len(stage.server.kill())} processes")
                 screen.say(f"Started again; ready after {stage.server.start():.1f} s. rclone goes on by itself.")

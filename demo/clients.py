@@ -163,7 +163,7 @@ class Rclone:
         }
 
     def _start(self, arguments: Iterable[str]) -> subprocess.Popen[str]:
-        command = [self._rclone, *arguments, "--use-json-log", "--stats", "200ms", "--stats-log-level", "NOTICE"]
+        command = [self._rclone, *arguments, "--use-json-log", "--stats", "100ms", "--stats-log-level", "NOTICE"]
         return subprocess.Popen(command, env=self._environment, stderr=subprocess.PIPE, text=True)
 
     def copy(self, tree: Path, bucket: str, on_progress: Callable[[int], None] = lambda copied: None) -> int:
