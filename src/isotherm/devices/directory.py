@@ -60,6 +60,10 @@ class DataDirectory:
     def log(self) -> Path:
         return self.path / "log"
 
+    @property
+    def access_log(self) -> Path:
+        return self.log / "access.log"
+
 
 def open_directory(path: Path, *, program: str, clock: Clock, ids: Ids, create: bool = True) -> DataDirectory:
     """Open the data directory at `path`, and make it where there is none and `create` is set.

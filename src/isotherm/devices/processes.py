@@ -145,6 +145,15 @@ def alive(pid: int) -> bool:
     return state not in (b"Z", b"X")
 
 
+def memory_bytes(pid: int) -> int:
+    """Resident memory of a process; 0 where there is no such process."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_bytes().split()[1])
+    except (OSError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def kill(pid: int) -> None:
     """SIGKILL. Nothing happens where there is no such process."""
     with contextlib.suppress(ProcessLookupError):

@@ -1,0 +1,117 @@
+"""The numbers of a whole server, gathered from the board: what its gateways count, and how its processes fare.
+
+Runs in control; reads what others write, and locks nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from isotherm.clock import Clock
+from isotherm.devices.board import Board, Slot
+from isotherm.devices.processes import memory_bytes
+from isotherm.protocols.s3.counters import BUCKETS_US, CELLS, CLASSES, Counters
+from isotherm.server.checks import lives
+from isotherm.store import Engines
+from isotherm.telemetry import Distributed, Measured
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """`names` are of all processes by their slots on the board; the last is the supervisor's."""
+
+    board: Board
+    names: tuple[str, ...]
+    program: str
+    engines: Engines
+    free_bytes: Callable[[Path], int]
+    clock: Clock
+
+    def gather(self) -> Iterator[Measured | Distributed]:
+        processes = dict(zip(self.names, self.board.slots, strict=True))
+        gateways = {name: slot for name, slot in processes.items() if name.startswith("gateway-")}
+        yield from _requests(_summed(gateways))
+        yield Measured(
+            "isotherm_s3_connections",
+            "Open connections to S3.",
+            "gauge",
+            [({"gateway": name.removeprefix("gateway-")}, slot.connections) for name, slot in gateways.items()],
+        )
+        yield from self._processes(processes)
+        yield Measured(
+            "isotherm_disk_free_bytes",
+            "Bytes free where data lies.",
+            "gauge",
+            [({"directory": str(path)}, self.free_bytes(path)) for path in self._places()],
+        )
+        store = {"version": self.program, "store": self.engines.directory.store_id}
+        yield Measured("isotherm_build_info", "Version of the program and id of the store.", "gauge", [(store, 1)])
+
+    def _places(self) -> list[Path]:
+        settings = self.engines.settings
+        return [self.engines.directory.path, *settings.performance, *settings.capacity]
+
+    def _processes(self, processes: Mapping[str, Slot]) -> Iterator[Measured]:
+        restarts: dict[str, int] = json.loads(self.board.slots[-1].read() or b"{}")
+        yield Measured(
+            "isotherm_process_up",
+            "1 where the process serves and shows life.",
+            "gauge",
+            [({"process": name}, int(lives(processes[name], self.clock))) for name in restarts],
+        )
+        yield Measured(
+            "isotherm_process_restarts",
+            "How often the process was started again.",
+            "counter",
+            [({"process": name}, count) for name, count in restarts.items()],
+        )
+        yield Measured(
+            "isotherm_process_resident_bytes",
+            "Resident memory of the process.",
+            "gauge",
+            [({"process": name}, memory_bytes(slot.pid)) for name, slot in processes.items()],
+        )
+
+
+def _summed(gateways: Mapping[str, Slot]) -> Counters:
+    totals = [0] * CELLS
+    for slot in gateways.values():
+        for at, value in enumerate(slot.cells(CELLS)):
+            totals[at] += value
+    return Counters(totals)
+
+
+def _requests(counters: Counters) -> Iterator[Measured | Distributed]:
+    rows = list(counters.rows())
+    yield Measured(
+        "isotherm_s3_requests",
+        "Requests by operation and class of status; broken: not answered to the end.",
+        "counter",
+        [
+            ({"operation": row.operation, "status": name}, count)
+            for row in rows
+            for name, count in zip(CLASSES, row.requests, strict=True)
+            if count
+        ],
+    )
+    yield Measured(
+        "isotherm_s3_received_bytes",
+        "Bytes of bodies received.",
+        "counter",
+        [({"operation": row.operation}, row.bytes_in) for row in rows],
+    )
+    yield Measured(
+        "isotherm_s3_sent_bytes",
+        "Bytes of bodies sent.",
+        "counter",
+        [({"operation": row.operation}, row.bytes_out) for row in rows],
+    )
+    yield Distributed(
+        "isotherm_s3_latency_seconds",
+        "From the end of a request's head to the reply's hand-over to the kernel.",
+        [bound / 1e6 for bound in BUCKETS_US],
+        [({"operation": row.operation}, row.buckets, row.latency_us / 1e6) for row in rows],
+    )
