@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from isotherm.errors import Invalid
+from isotherm.errors import Invalid, NotFound
 from isotherm.meta.port import Transaction
 from isotherm.objects.checksums import compose_checksum, compose_etag, supports_full_object
 from isotherm.objects.conditions import check_write
@@ -14,7 +14,6 @@ from isotherm.objects.context import Context
 from isotherm.objects.layout import live_row, manifest_row, part_owner, part_row
 from isotherm.objects.model import (
     OBJECT_BYTES_MOST,
-    PART_BYTES_LEAST,
     PARTS_MOST,
     Checksum,
     Condition,
@@ -47,13 +46,19 @@ async def complete(
     reference = context.ids.token(8)
 
     async def commit(txn: Transaction) -> Record:
-        row, upload = await find_upload(context, txn, bucket_name, key, upload_id)
         bucket = await context.bucket(txn, bucket_name)
+        try:
+            row, upload = await find_upload(context, txn, bucket_name, key, upload_id)
+        except NotFound:
+            done = await _completed_before(context, txn, live_row(context.tenant, bucket.id, raw_key), manifest, named)
+            if done is None:
+                raise
+            return done
         if condition.if_match is not None or condition.if_none_match is not None:
             live = await txn.get(live_row(context.tenant, bucket.id, raw_key))
             check_write(condition, decode_record(live) if live is not None else None, key)
         stored = await read_parts(context, txn, manifest)
-        chosen = _choose(named, {part.number: part for part in stored})
+        chosen = _choose(named, stored, context.part_bytes_least)
         total = sum(part.size for part in chosen)
         composed = _check_whole(upload, chosen, total, checksum, size)
         await _drop_unnamed(context, txn, manifest, stored, chosen)
@@ -79,10 +84,24 @@ async def complete(
         return await add_version(context, txn, bucket_name, bucket, key, Draft(record, tag_rows), condition)
 
     added, committed = await context.meta.transact(commit)
-    return as_version(replace(added, stamp=committed.base), key, latest=True)
+    return as_version(added if added.stamp else replace(added, stamp=committed.base), key, latest=True)
 
 
-def _choose(named: Named, stored: dict[int, Part]) -> list[Part]:
+async def _completed_before(
+    context: Context, txn: Transaction, live: bytes, manifest: bytes, named: Named
+) -> Record | None:
+    """The current version if it is what this very request made: its reply was lost, and the client asks again."""
+    row = await txn.get(live)
+    record = decode_record(row) if row is not None else None
+    if record is None or record.manifest != manifest:
+        return None
+    stored = await read_parts(context, txn, manifest)
+    chosen = _choose(named, stored, context.part_bytes_least)
+    return record if len(chosen) == len(stored) else None
+
+
+def _choose(named: Named, parts: Sequence[Part], part_bytes_least: int) -> list[Part]:
+    stored = {part.number: part for part in parts}
     if not named:
         raise Invalid(
             "The XML you provided was not well-formed or did not validate against our published schema",
@@ -108,12 +127,12 @@ def _choose(named: Named, stored: dict[int, Part]) -> list[Part]:
             )
         chosen.append(part)
     for part in chosen[:-1]:
-        if part.size < PART_BYTES_LEAST:
+        if part.size < part_bytes_least:
             raise Invalid(
                 "Your proposed upload is smaller than the minimum allowed size",
                 code="EntityTooSmall",
                 ProposedSize=part.size,
-                MinSizeAllowed=PART_BYTES_LEAST,
+                MinSizeAllowed=part_bytes_least,
                 PartNumber=part.number,
                 ETag=part.etag,
             )
@@ -131,16 +150,23 @@ def _check_whole(
             f"The provided 'x-amz-mp-object-size' header value {size} does not match what was computed: {total}",
             code="InvalidRequest",
         )
-    algorithm = upload.algorithm
+    algorithm, full_object = upload.algorithm, upload.full_object
     if algorithm is None:
-        if expected is None or expected.parts or not supports_full_object(expected.algorithm):
+        if expected is None:
             return None
         algorithm = expected.algorithm
+        full_object = not expected.parts and supports_full_object(algorithm)
         if any(part.checksum is None or part.checksum.algorithm is not algorithm for part in chosen):
-            return None
-    full_object = upload.full_object or upload.algorithm is None
+            raise Invalid(
+                "Checksum Type mismatch occurred, expected checksum Type: null, "
+                f"actual checksum Type: {algorithm.value.lower()}",
+                code="InvalidRequest",
+            )
     composed = compose_checksum(algorithm, chosen, full_object=full_object)
-    if expected is not None and (expected.algorithm, expected.value) != (composed.algorithm, composed.value):
+    if expected is not None and (
+        (expected.algorithm, expected.value) != (composed.algorithm, composed.value)
+        or expected.parts not in (0, composed.parts)
+    ):
         raise Invalid(
             f"The {expected.algorithm.value} you specified did not match the calculated checksum.", code="BadDigest"
         )

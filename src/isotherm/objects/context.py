@@ -10,7 +10,7 @@ from isotherm.ids import Ids
 from isotherm.meta.port import Meta, Reader, Transaction
 from isotherm.objects.history import History
 from isotherm.objects.layout import bucket_row
-from isotherm.objects.model import Bucket
+from isotherm.objects.model import BUCKET_NAME_MOST, PART_BYTES_LEAST, Bucket
 from isotherm.objects.records import decode_bucket
 from isotherm.segments.port import Segments
 
@@ -22,10 +22,14 @@ class Context:
     segments: Segments
     clock: Clock
     ids: Ids
+    part_bytes_least: int = PART_BYTES_LEAST
 
     async def bucket(self, reader: Reader, name: str) -> Bucket:
-        """Raises NotFound(NoSuchBucket)."""
-        row = await reader.get(bucket_row(self.tenant, name))
+        """Raises NotFound(NoSuchBucket), also for a name that no bucket can have."""
+        try:
+            row = await reader.get(bucket_row(self.tenant, name)) if len(name) <= BUCKET_NAME_MOST else None
+        except UnicodeEncodeError:
+            row = None
         if row is None:
             raise NotFound("The specified bucket does not exist.", code="NoSuchBucket", BucketName=name)
         return decode_bucket(row, name)

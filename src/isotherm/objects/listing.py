@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from isotherm.errors import Invalid
-from isotherm.meta.port import STAMP_BYTES, Reader, invert
+from isotherm.meta.port import NO_STAMP, STAMP_BYTES, Reader, invert
 from isotherm.objects.context import Context
 from isotherm.objects.history import version_at
 from isotherm.objects.layout import (
@@ -152,6 +152,12 @@ async def list_versions(
     limit: int,
 ) -> Listing:
     """See `Space.list_versions`."""
+    if after_version and not after:
+        raise Invalid(
+            "A version-id marker cannot be specified without a key marker.",
+            code="InvalidArgument",
+            ArgumentName="version-id-marker",
+        )
     with context.meta.snapshot() as snapshot:
         bucket = await context.bucket(snapshot, bucket_name)
         source = _VersionRows(context, snapshot, bucket)
@@ -165,17 +171,25 @@ async def list_versions(
             await walk.run(key, tie)
         entries = await _version_entries(context, snapshot, bucket, walk.rows)
     last = walk.last
-    version = entries[-1].version_id if last and entries and (last[1] or entries[-1].key.encode() == last[0]) else None
+    version = None
+    if last and walk.rows and walk.rows[-1][0] == last[0]:
+        # by its stamp even where its id is "null": a page may be deleted before the next one is asked for
+        version = walk.rows[-1][2][:STAMP_BYTES].hex()
     return Listing(entries, [p.decode() for p in walk.prefixes], last[0].decode() if last else None, version)
 
 
 async def _tie_after(context: Context, reader: Reader, bucket: Bucket, key: bytes, version: str) -> bytes:
-    """The least tie older than a version of `key`, whether or not that version still exists."""
+    """The least tie older than a version of `key`, whether or not that version still exists.
+
+    Where a null version stood that is gone cannot be known: then all of the key's versions follow.
+    """
     stamp = parse_version_id(version)
+    if stamp == NO_STAMP:
+        raise Invalid("Invalid version id specified", code="InvalidArgument", ArgumentName="version-id-marker")
     if stamp is None:
         found = await version_at(reader, context.tenant, bucket.id, key, None)
         if found is None:
-            raise Invalid("Invalid version id specified", code="InvalidArgument", ArgumentName="version-id-marker")
+            return _FIRST
         stamp = found[0][:STAMP_BYTES]
     return invert(stamp) + b"\0"
 

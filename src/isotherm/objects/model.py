@@ -16,6 +16,7 @@ from isotherm.segments.port import Buffer, Extent
 
 NULL_VERSION = "null"
 
+BUCKET_NAME_MOST = 63
 KEY_BYTES_MOST = 1_024
 METADATA_BYTES_MOST = 2_048  # S3: names and values of user metadata together; checked at the S3 edge
 TAGS_BYTES_MOST = 4_000_000  # of keys and values in one call
@@ -118,7 +119,7 @@ class Listing:
     """One page. `prefixes` are the common prefixes; `entries` and `prefixes` together hold at most the page's limit.
 
     `next_key` is the last key or common prefix of this page when more follow, else None: give it back as `after`.
-    `next_version` goes with it in listings of versions.
+    `next_version` goes with it in listings of versions: give it back as `after_version`; it need not be a version id.
     """
 
     entries: Sequence[Entry]

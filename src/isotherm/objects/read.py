@@ -23,20 +23,32 @@ _RESOLVE_TRIES = 5
 
 
 async def head(context: Context, bucket: str, key: str, version: str | None) -> Version:
-    row, live = await locate(context, context.meta, bucket, key, version)
+    if version is None:
+        row, live = await locate(context, context.meta, bucket, key, None)
+    else:  # several rows tell where a version lies; it may move between them while they are read
+        with context.meta.snapshot() as snapshot:
+            row, live = await locate(context, snapshot, bucket, key, version)
     return as_version(decode_record(row), key, latest=live)
 
 
 async def open_version(
     context: Context, bucket: str, key: str, version: str | None, condition: ReadCondition | None
 ) -> Reading:
-    found = await head(context, bucket, key, version)
-    if condition is not None:
-        check_read(condition, found)
-    reading = Reading(context, bucket, found)
-    if found.manifest:
-        await reading.load()
-    return reading
+    tries = 0
+    while True:
+        found = await head(context, bucket, key, version)
+        if condition is not None:
+            check_read(condition, found)
+        reading = Reading(context, bucket, found)
+        try:
+            if found.manifest:
+                await reading.load()
+        except Unavailable:  # overwritten or removed, and dismantled since: what is there now is the answer
+            tries += 1
+            if tries == _RESOLVE_TRIES:
+                raise
+        else:
+            return reading
 
 
 class Reading:
@@ -95,7 +107,7 @@ class Reading:
         """Verified bytes in pieces of at most 1 MiB.
 
         Raises:
-            Unavailable: the version was removed for good while it was being read.
+            Unavailable: the version was removed for good, or overwritten, while it was being read.
         """
         end, tries = offset + length, 0
         while offset < end:
@@ -156,11 +168,15 @@ class Reading:
 
     async def _resolve_again(self) -> None:
         self._parts = {}
-        if not self.version.manifest:
-            try:
-                self.version = await head(self._context, self._bucket, self.version.key, self.version.version_id)
-            except (NotFound, Invalid):
-                raise Unavailable(f"{self.version.key!r} was removed while it was being read") from None
+        if self.version.manifest:
+            return
+        try:
+            found = await head(self._context, self._bucket, self.version.key, self.version.version_id)
+        except (NotFound, Invalid):
+            found = None
+        if found is None or found.stamp != self.version.stamp:  # "null" names whatever was written last
+            raise Unavailable(f"{self.version.key!r} was removed or replaced while it was being read")
+        self.version = found
 
 
 async def manifest_index(context: Context, manifest: bytes) -> list[tuple[int, int]]:

@@ -17,6 +17,7 @@ from isotherm.objects import buckets, complete, copy, delete, events, listing, m
 from isotherm.objects.conditions import NO_CONDITION
 from isotherm.objects.context import Context
 from isotherm.objects.model import (
+    PART_BYTES_LEAST,
     Algorithm,
     Attributes,
     Body,
@@ -45,12 +46,25 @@ _NO_TAGS: Mapping[str, str] = {}
 
 
 class Space:
-    """Objects of one tenant."""
+    """Objects of one tenant.
+
+    Args:
+        part_bytes_least: of every part of an upload but its last.
+    """
 
     __slots__ = ("_context",)
 
-    def __init__(self, tenant: int, meta: Meta, segments: Segments, clock: Clock, ids: Ids) -> None:
-        self._context = Context(tenant, meta, segments, clock, ids)
+    def __init__(
+        self,
+        tenant: int,
+        meta: Meta,
+        segments: Segments,
+        clock: Clock,
+        ids: Ids,
+        *,
+        part_bytes_least: int = PART_BYTES_LEAST,
+    ) -> None:
+        self._context = Context(tenant, meta, segments, clock, ids, part_bytes_least)
 
     # buckets ------------------------------------------------------------------------------------------------------
     async def create_bucket(self, name: str) -> Bucket:
@@ -148,7 +162,7 @@ class Space:
     async def list(
         self, bucket: str, *, prefix: str = "", delimiter: str = "", after: str = "", limit: int = 1_000
     ) -> Listing:
-        """Keys and common prefixes strictly greater than `after`."""
+        """Keys greater than `after`, rolled up into common prefixes; when `after` is one of these, what follows it."""
         return await listing.list_objects(
             self._context, bucket, prefix=prefix, delimiter=delimiter, after=after, limit=limit
         )
@@ -163,7 +177,10 @@ class Space:
         after_version: str = "",
         limit: int = 1_000,
     ) -> Listing:
-        """All versions and markers, of each key from the newest; after `after_version` of the key `after`."""
+        """All versions and markers, of each key from the newest; after `after_version` of the key `after`.
+
+        Invalid for an `after_version` that cannot be one, or without `after`.
+        """
         return await listing.list_versions(
             self._context,
             bucket,
@@ -255,7 +272,10 @@ class Space:
         checksum: Checksum | None = None,
         size: int | None = None,
     ) -> Version:
-        """`parts`: (number, etag, checksum if given) ascending. Invalid(InvalidPart, InvalidPartOrder, EntityTooSmall)."""
+        """`parts`: (number, etag, checksum if given) ascending. Invalid(InvalidPart, InvalidPartOrder, EntityTooSmall).
+
+        Asked again for what it has done already, it answers as it did, as long as that is the current version.
+        """
         return await complete.complete(self._context, bucket, key, upload_id, parts, condition, checksum, size)
 
     async def abort_upload(self, bucket: str, key: str, upload_id: str) -> None:

@@ -1,0 +1,1 @@
+"""Behaviour of objects on the real engines."""

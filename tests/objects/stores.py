@@ -1,0 +1,92 @@
+"""Stores for the tests of objects: the real engines in a directory, and questions to them that only tests ask."""
+
+from __future__ import annotations
+
+from isotherm.clock import VirtualClock
+from isotherm.devices.waiting import drive
+from isotherm.ids import SeededIds
+from isotherm.objects import garbage
+from isotherm.objects.model import Body
+from isotherm.segments import accounting
+from isotherm.settings import Settings
+from isotherm.store import compose
+
+TENANT = 1
+KIB = 1 << 10
+MIB = 1 << 20
+
+
+def open_engines(path, *, seed=1, clock=None, role="foreign"):
+    """The engines of a data directory, with repeatable ids and a clock that moves when told."""
+    return compose(Settings(path), role=role, clock=clock or VirtualClock(), ids=SeededIds(seed))
+
+
+def payload(size, seed=0):
+    """`size` bytes that differ everywhere: no two of their 8-byte words are alike, and none of two seeds'."""
+    words = [(seed << 40 | at).to_bytes(8, "big") for at in range(-(-size // 8))]
+    return b"".join(words)[:size]
+
+
+def body(data, piece=100_000, *, declared=True):
+    """The same bytes as they come over a wire: in pieces, their size known beforehand or not."""
+
+    async def pieces():
+        for at in range(0, len(data), piece):
+            yield data[at : at + piece]
+
+    return Body(pieces(), len(data) if declared else None)
+
+
+async def fetch(space, bucket, key, version_id=None, offset=0, length=None):
+    reading = await space.open(bucket, key, version_id)
+    with reading:
+        rest = reading.version.size - offset
+        return await reading.read(offset, rest if length is None else length)
+
+
+def get(space, bucket, key, version_id=None, offset=0, length=None):
+    return drive(fetch(space, bucket, key, version_id, offset, length))
+
+
+def sweep(engines, tenant=TENANT):
+    """Dismantle all garbage; how many rows of it there were."""
+    found = 0
+    while count := drive(garbage.sweep(engines.meta, engines.segments, tenant)):
+        found += count
+    return found
+
+
+async def count_live_bytes(meta):
+    """Payload that something refers to, by the segments' own accounts."""
+    total, after = 0, -1
+    while rows := await accounting.segment_rows(meta, after):
+        for segment, _ in rows:
+            total += await accounting.live_bytes(meta, segment)
+        after = rows[-1][0]
+    return total
+
+
+def live_bytes(engines):
+    return drive(count_live_bytes(engines.meta))
+
+
+def rows_of(engines, tenant=TENANT):
+    """Every row of a tenant, by table letter."""
+    found = {}
+    start, end = tenant.to_bytes(4, "big"), (tenant + 1).to_bytes(4, "big")
+    while pairs := drive(engines.meta.range(start, end, 1_000)):
+        for key, value in pairs:
+            found.setdefault(chr(key[4]), {})[key] = value
+        start = pairs[-1][0] + b"\0"
+    return found
+
+
+def changes(space, after=None, **options):
+    """The whole feed from a cursor on, read to its end."""
+    found = []
+    while True:
+        page, cursor = drive(space.changes(after, **options))
+        found += page
+        if cursor == after or (after is None and not page):
+            return found
+        after = cursor

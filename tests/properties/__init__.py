@@ -1,0 +1,1 @@
+"""Stores against models, by hypothesis."""
