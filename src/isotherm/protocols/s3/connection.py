@@ -51,7 +51,7 @@ class S3Connection(asyncio.Protocol):
         self._last = False  # no request follows the one under way
         self._ending = False  # the last reply has been written; what still arrives is thrown away
         self._half_closed = False
-        self._since = roster.now  # of the last progress, in the roster's time
+        self._since = roster.now  # of the last progress, in the roster's time: see Roster.now
         self._head_since: float | None = None
         self._unsent = (0, 0)
         self._unsent_since = roster.now
@@ -64,10 +64,10 @@ class S3Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self._remote = f"{peer[0]}" if isinstance(peer, tuple) else ""
         self._secure = transport.get_extra_info("sslcontext") is not None
-        self._roster.connections.add(self)
+        self._roster.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._roster.connections.discard(self)
+        self._roster.leave(self)
         self._ending = True
         self._outlet.lose()
         if self._receiving is not None:
@@ -335,6 +335,12 @@ class S3Connection(asyncio.Protocol):
             self._transport.resume_reading()
         if self._transport.can_write_eof():
             self._transport.write_eof()
+
+    @property
+    def idle(self) -> bool:
+        if self._exchange is not None or self._receiving is not None or self._ahead or self._ending:
+            return False
+        return self._roster.now - self._since >= 1.0
 
     def retire(self) -> None:
         if self._ending:
