@@ -69,7 +69,7 @@ def test_metadata_has_at_most_two_kilobytes(s3, bucket):
         ("bytes=2-99", b"llo", "bytes 2-4/5"),
         ("bytes=-2", b"lo", "bytes 3-4/5"),
         ("bytes=-99", b"hello", "bytes 0-4/5"),
-        ("Bytes = 1-1".replace(" ", ""), b"e", "bytes 1-1/5"),
+        ("Bytes=1-1", b"e", "bytes 1-1/5"),
     ],
 )
 def test_a_range_is_answered_206(s3, hello, asked, body, told):
@@ -198,7 +198,7 @@ def test_deleting_succeeds_whether_or_not_there_was_something(s3, hello):
 
 
 @pytest.mark.parametrize(
-    "key", ["%01%02%1F", "a//b", ".", "..", "../x", "%00", "%C3%A9%F0%9F%90%98", "k" * 1024, "%FE".replace("FE", "7F")]
+    "key", ["%01%02%1F", "a//b", ".", "..", "../x", "%00", "%C3%A9%F0%9F%90%98", "k" * 1024, "%7F"]
 )
 def test_keys_are_any_utf8(s3, bucket, key):
     assert s3("PUT", f"/bucket/{key}", b"x").status == 200

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from isotherm.errors import PreconditionFailed
 from isotherm.objects.model import NULL_VERSION
 from isotherm.protocols.s3.attributes import read_attributes, tags_from_header
 from isotherm.protocols.s3.conditions import parse_source_range, source_condition, write_condition
@@ -50,7 +53,26 @@ def copy_source(request: Request) -> Source:
     return Source(bucket, key, version_id)
 
 
+@contextmanager
+def _conditions_on_source() -> Iterator[None]:
+    """A condition on the source that does not hold is 412, whichever it is: nothing is read, so nothing is unmodified."""
+    try:
+        yield
+    except PreconditionFailed as error:
+        raise PreconditionFailed(Condition=error.detail.get("Condition")) from None
+
+
 async def copy_object(request: Request) -> Reply:
+    with _conditions_on_source():
+        return await _copy_object(request)
+
+
+async def upload_part_copy(request: Request) -> Reply:
+    with _conditions_on_source():
+        return await _upload_part_copy(request)
+
+
+async def _copy_object(request: Request) -> Reply:
     headers = request.headers
     source = copy_source(request)
     replaces = _directive(request, "x-amz-metadata-directive")
@@ -95,7 +117,7 @@ def _source_version(version_id: str | None) -> list[tuple[str, str]]:
     return [("x-amz-copy-source-version-id", version_id)]
 
 
-async def upload_part_copy(request: Request) -> Reply:
+async def _upload_part_copy(request: Request) -> Reply:
     headers = request.headers
     source = copy_source(request)
     asked = headers.get("x-amz-copy-source-range")
