@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from isotherm.errors import IsothermError, NoSpace, Unavailable
 
@@ -74,12 +74,12 @@ class SystemDrive:
 
     __slots__ = ()
 
-    close: ClassVar[Callable[[int], None]] = staticmethod(os.close)
-    pread: ClassVar[Callable[[int, int, int], bytes]] = staticmethod(os.pread)
+    close = staticmethod(os.close)
+    pread = staticmethod(os.pread)
     preadv = staticmethod(os.preadv)
     pwritev = staticmethod(os.pwritev)
-    fdatasync: ClassVar[Callable[[int], None]] = staticmethod(os.fdatasync)
-    truncate: ClassVar[Callable[[int, int], None]] = staticmethod(os.ftruncate)
+    fdatasync = staticmethod(os.fdatasync)
+    truncate = staticmethod(os.ftruncate)
     unlink = staticmethod(os.unlink)
     list = staticmethod(os.listdir)
 

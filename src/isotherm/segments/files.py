@@ -18,7 +18,7 @@ from isotherm.clock import Clock
 from isotherm.devices import waiting
 from isotherm.devices.drive import Drive, explain, write_all
 from isotherm.devices.locks import KeptLock, try_lock
-from isotherm.errors import Corrupt, IsothermError, NotFound, Unavailable
+from isotherm.errors import IsothermError, NotFound, Unavailable
 from isotherm.ids import Ids
 from isotherm.meta.port import Meta, Transaction
 from isotherm.segments.accounting import SegmentRow, State, row_key
@@ -89,7 +89,7 @@ class SegmentFiles:
                 decode_file_header(self._drive.pread(fd, FILE_HEADER_BYTES, 0), segment)
             except OSError as error:
                 self._drive.close(fd)
-                raise Corrupt(f"cannot read segment {segment:016x}: {error.strerror}", segment=segment) from error
+                raise Unavailable(f"cannot read segment {segment:016x}: {error.strerror}") from error
             except BaseException:
                 self._drive.close(fd)
                 raise
