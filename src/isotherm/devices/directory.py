@@ -114,7 +114,7 @@ def _refuse_foreign(path: Path) -> None:
     except FileNotFoundError:
         return
     foreign = [name for name in names if name not in _HARMLESS and not name.startswith(durable.TEMPORARY_PREFIX)]
-    if foreign:
+    if foreign and MARK not in names:  # whoever makes the store at the same time may be ahead
         raise Invalid(
             f"{path} is not empty and holds no Isotherm store ({foreign[0]!r} is there): name an empty directory"
         )

@@ -65,6 +65,9 @@ class Duty:
         self.log = Log(self.name, clock, least=Level[self.settings.server.log.upper()])
         self.board = Board(assignment.board, len(assignment.names))
         self.slot: Slot = self.board.slots[assignment.slot]
+        self.gateways: list[Slot] = [
+            slot for name, slot in zip(self.names, self.board.slots, strict=True) if name.startswith("gateway-")
+        ]
         self.listener = assignment.listener
         self.directory: DataDirectory = open_directory(
             self.settings.data, program=assignment.program, clock=clock, ids=ids, create=False

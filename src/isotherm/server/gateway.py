@@ -1,0 +1,104 @@
+"""A gateway: one process that serves S3 on the listener it inherited.
+
+It accepts a connection only while no living sibling has fewer, as the board tells. When told to stop it closes its end of the
+listener first, so that another server can bind the port, and then lets requests under way finish.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import gc
+import socket
+import ssl
+
+import uvloop
+
+from isotherm.devices.appending import AppendedFile
+from isotherm.devices.board import State
+from isotherm.errors import Invalid
+from isotherm.protocols.s3.access_log import AccessLog
+from isotherm.protocols.s3.counters import CELLS, Counters
+from isotherm.protocols.s3.endpoint import S3Endpoint
+from isotherm.protocols.s3.error_table import render_error
+from isotherm.protocols.s3.limits import S3Settings
+from isotherm.protocols.s3.listener import Gateway
+from isotherm.protocols.s3.router import dispatch
+from isotherm.server.duty import Duty, run
+from isotherm.settings import Tls
+from isotherm.store import Engines, compose
+from isotherm.tenancy.identity import Credentials
+from isotherm.tenancy.keystore import FileKeys
+
+SWEEP_S = 10.0
+SILENT_MS = 1_000
+"""A sibling that has shown no life for so long holds up nobody: it may hang."""
+
+
+def may_accept(duty: Duty) -> bool:
+    """Whether no living sibling has fewer connections."""
+    mine = duty.slot.connections
+    oldest_ms = duty.now_ms() - SILENT_MS
+    return all(
+        slot.connections >= mine or slot.beat_ms < oldest_ms or slot.state is not State.SERVING
+        for slot in duty.gateways
+    )
+
+
+def tls_context(tls: Tls | None) -> ssl.SSLContext | None:
+    """Raises Invalid for files that are no certificate and key."""
+    if tls is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(tls.certificate, tls.key)
+    except (OSError, ssl.SSLError) as error:
+        raise Invalid(f"TLS: cannot use {tls.certificate} with {tls.key}: {error}") from error
+    return context
+
+
+def _endpoint(duty: Duty, engines: Engines) -> S3Endpoint:
+    server = duty.settings.server
+    log = AppendedFile(engines.directory.access_log, duty.clock) if server.access_log else None
+    return S3Endpoint(
+        credentials=Credentials(engines.meta, FileKeys(engines.directory.keys, duty.ids), duty.clock, duty.ids),
+        space_of=functools.lru_cache(maxsize=1_024)(engines.space),
+        dispatch=dispatch,
+        render_error=render_error,
+        settings=S3Settings(domains=server.domains),
+        clock=duty.clock,
+        ids=duty.ids,
+        log=duty.log,
+        counters=Counters(duty.slot.cells(CELLS)),
+        access_log=AccessLog(log) if log else None,
+    )
+
+
+async def work(duty: Duty) -> None:
+    tls = tls_context(duty.settings.server.tls)
+    engines = compose(duty.settings, role="server", clock=duty.clock, ids=duty.ids, create=False)
+    assert duty.listener is not None
+    with socket.socket(fileno=duty.listener) as listener:
+        gateway = Gateway(
+            _endpoint(duty, engines),
+            listener,
+            tls=tls,
+            may_accept=functools.partial(may_accept, duty) if len(duty.gateways) > 1 else None,
+            counted=duty.slot.count,
+        )
+        duty.connections = lambda: gateway.connections
+        gateway.start()
+        gc.freeze()  # what was imported lives for ever: the collector need not look at it again and again
+        duty.ready()
+        while not await duty.stopped_within(SWEEP_S):
+            await asyncio.to_thread(engines.segments.sweep)
+        draining = asyncio.create_task(gateway.drain(duty.grace_s))
+        await asyncio.sleep(0)  # now it accepts no more
+    if not await draining:
+        duty.log.warning("connections were cut off: they did not end in time")
+    await asyncio.to_thread(engines.close)
+
+
+if __name__ == "__main__":
+    run(work, uvloop.new_event_loop)
