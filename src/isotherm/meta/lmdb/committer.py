@@ -67,8 +67,6 @@ class BatchCommitter:
             round_ = _Round(txn)
             outcomes = [round_.outcome(request) for request in group]
             round_.finish()
-            if not round_.wrote:
-                txn.abort()
         return outcomes
 
 
@@ -91,7 +89,7 @@ def _rounds(batch: Sequence[Request]) -> list[Sequence[Request]]:
 class _Round:
     """One LMDB write transaction being filled."""
 
-    __slots__ = ("_counts", "_epoch", "_n", "_number", "_txn", "wrote")
+    __slots__ = ("_changed", "_counts", "_epoch", "_n", "_number", "_txn")
 
     def __init__(self, txn: keys.Txn) -> None:
         self._txn = txn
@@ -99,7 +97,7 @@ class _Round:
         self._number: int = txn.id()
         self._n = 0
         self._counts: dict[bytes, int] = {}
-        self.wrote = False
+        self._changed = False
 
     def outcome(self, request: Request) -> Outcome:
         if isinstance(request, Trim):
@@ -127,7 +125,6 @@ class _Round:
         return {key: rows.added(keys.get(self._txn, key), delta) for key, delta in adds.items()}
 
     def _apply(self, member: Member, counters: dict[bytes, bytes | None] | None) -> bytes:
-        self.wrote = True
         self._set(member.writes)
         if counters:
             self._set(counters)
@@ -140,19 +137,24 @@ class _Round:
     def _set(self, writes: dict[bytes, bytes | None]) -> None:
         txn = self._txn
         put, delete = txn.put, txn.delete
+        changed = False
         for key, value in writes.items():
             if len(key) >= keys.FIRST:
                 if value is None:
-                    keys.delete(txn, key)
+                    changed |= keys.delete(txn, key)
                 else:
                     keys.put(txn, key, value)
+                    changed = True
             elif value is None:
-                delete(key)
+                changed |= delete(key)
             else:
                 put(key, value)
+                changed = True
+        self._changed |= changed
 
     def _apply_stamped(self, member: Member, base: int) -> None:
         txn = self._txn
+        self._changed |= bool(member.stamped or member.placed or member.appends)
         pack, epoch, number = rows.STAMP.pack, self._epoch, self._number
         for key, (ordinal, value) in member.stamped.items():
             keys.put(txn, key, pack(epoch, number, base + ordinal) + value)
@@ -178,13 +180,11 @@ class _Round:
             removed += 1
             found = cursor.delete()
         if removed:
-            self.wrote = True
             self._counts[trim.feed] = self._counts.get(trim.feed, 0) - removed
             self._txn.put(rows.floor_key(trim.feed), last[len(prefix) :])
         return removed
 
     def _new_epoch(self, request: NewEpoch) -> int:
-        self.wrote = True
         self._epoch += request.step
         self._n = 0
         self._txn.put(rows.EPOCH_KEY, rows.U32.pack(self._epoch))
@@ -196,6 +196,11 @@ class _Round:
         return (rows.U64.unpack(stored)[0] if stored else 0) + self._counts.get(feed, 0)
 
     def finish(self) -> None:
-        """Write what is kept once a batch."""
+        """Write what is kept once a batch.
+
+        LMDB does not count a commit that changed nothing, and would give its number, which is in stamps by now, again.
+        """
+        if self._n and not self._changed:
+            self._txn.put(rows.EPOCH_KEY, rows.U32.pack(self._epoch))
         for feed in self._counts:
             self._txn.put(rows.count_key(feed), rows.U64.pack(self._count(feed)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,15 +63,16 @@ class Environment:
 
     @contextmanager
     def writing(self) -> Iterator[keys.Txn]:
-        """The write transaction: committed and synced at the end unless aborted inside. Waits for the writer lock."""
+        """The write transaction: committed and synced at the end if something was written. Waits for the writer lock."""
         self.guard.check()
         txn = self._env.begin(write=True)
         try:
             yield txn
+            txn.commit()
         except BaseException:
-            txn.abort()
+            with suppress(lmdb.Error):  # it has ended already where the commit failed
+                txn.abort()
             raise
-        txn.commit()
 
     def clear_stale_readers(self) -> int:
         """Free the reader slots of processes that have died; how many."""

@@ -66,21 +66,21 @@ def put(txn: Txn, key: bytes, value: bytes) -> None:
     txn.put(key[:FIRST], b"", overwrite=False)
 
 
-def delete(txn: Txn, key: bytes) -> None:
+def delete(txn: Txn, key: bytes) -> bool:
+    """Whether it was there."""
     if len(key) < FIRST:
-        txn.delete(key)
-        return
+        return bool(txn.delete(key))
     cut = _consumed(key)
     if not txn.delete(node_of(key[:cut]) + key[cut:]):
-        return
+        return False
     cursor = txn.cursor()
     while True:
         node = node_of(key[:cut])
         if cursor.set_range(node) and cursor.key().startswith(node):
-            return
+            return True
         if cut == FIRST:
             txn.delete(key[:FIRST])
-            return
+            return True
         parent = cut - NEXT
         txn.delete(node_of(key[:parent]) + key[parent:cut])
         cut = parent
