@@ -155,7 +155,7 @@ async def fork_and_try(meta: Meta, pipe: Connection, opener: Opener, place: str)
             status = 0
         finally:
             os._exit(status)
-    _, status = os.waitpid(pid, 0)
+    _, status = await asyncio.to_thread(os.waitpid, pid, 0)
     pipe.send(("forked process ended with", status))
     pipe.send(("snapshot", await snapshot.get(b"parent")))
     snapshot.close()

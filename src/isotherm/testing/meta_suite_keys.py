@@ -17,7 +17,7 @@ def _keys() -> list[bytes]:
     """Keys of every awkward length that share prefixes of every awkward length, with neighbours of every kind."""
     runs = [b"a" * length for length in _LENGTHS]
     ends = (b"", b"\x00", b"\x00\x00", b"b", b"\xfe", b"\xff", b"\xff\xff")
-    near = [run[:-2] + end for run in runs for end in ends if 0 < len(run[:-2] + end)]
+    near = [run[:-2] + end for run in runs for end in ends if run[:-2] + end]
     others = [bytes((first,)) * length for first in (0, 0x7F, 0xFE) for length in (1, 499, 500, 501, 1000)]
     return sorted({key for key in runs + near + others if len(key) <= KEY_BYTES and key < b"\xff"})
 
@@ -83,7 +83,12 @@ class KeySuite(StoreSuite):
             await put_all(meta, {b"empty": b"", b"full": long, b"e" * 700: b"", b"f" * 700: long})
             assert await meta.get(b"empty") == b""
             assert await meta.get(b"full") == long
-            assert await meta.range(b"e" * 700, b"g", 10) == [(b"e" * 700, b""), (b"empty", b""), (b"f" * 700, long), (b"full", long)]
+            assert await meta.range(b"e" * 700, b"g", 10) == [
+                (b"e" * 700, b""),
+                (b"empty", b""),
+                (b"f" * 700, long),
+                (b"full", long),
+            ]
 
         self.use(place, body)
 
@@ -99,7 +104,7 @@ class KeySuite(StoreSuite):
             txn.delete(key)
 
         async def put_at(txn: Transaction) -> None:
-            txn.put_at(key + b"k" if not key else key, txn.stamp(), b"")
+            txn.put_at(key or b"k", txn.stamp(), b"")
 
         async def body(meta: Meta) -> None:
             for fn in (read, add, delete) if not key else (read, add, delete, put_at):

@@ -19,6 +19,7 @@ import lmdb
 
 from isotherm.clock import Clock
 from isotherm.devices.batching import Batcher
+from isotherm.devices.locks import KeptLock
 from isotherm.devices.waiting import Completion, offload
 from isotherm.errors import Conflicted, Invalid
 from isotherm.ids import Ids
@@ -27,7 +28,7 @@ from isotherm.meta.lmdb import keys, rows
 from isotherm.meta.lmdb.committer import BatchCommitter
 from isotherm.meta.lmdb.environment import CopyInfo, Environment, epoch_step, explain, open_environment
 from isotherm.meta.lmdb.member import NewEpoch, Request, Trim
-from isotherm.meta.lmdb.presence import Turns
+from isotherm.meta.lmdb.presence import Turns, claim_handle
 from isotherm.meta.lmdb.remote import ForeignCommitter, RemoteCommitter
 from isotherm.meta.lmdb.transaction import LmdbSnapshot, LmdbTransaction
 from isotherm.meta.port import NO_STAMP, Committed, FeedPage, Pairs, Transaction
@@ -51,6 +52,7 @@ class LmdbMeta:
         local: BatchCommitter,
         foreign: ForeignCommitter | None,
         turns: Turns,
+        claim: KeptLock,
         clock: Clock,
         ids: Ids,
     ) -> None:
@@ -60,6 +62,7 @@ class LmdbMeta:
         commit = local.commit if foreign is None else foreign.commit
         self._batches: Batcher[Request, Any] = Batcher(commit, name="meta-committer", gather_s=GATHER_S)
         self._turns = turns
+        self._claim = claim
         self._clock = clock
         self._ids = ids
 
@@ -86,6 +89,7 @@ class LmdbMeta:
         """
         directory = Path(directory).absolute()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        claim = claim_handle(directory)
         turns = Turns(directory)
         try:
             environment = open_environment(
@@ -97,10 +101,11 @@ class LmdbMeta:
             )
         except BaseException:
             turns.close()
+            claim.close()
             raise
         local = BatchCommitter(environment)
         foreign = None if role == "server" else ForeignCommitter(local, turns, RemoteCommitter(directory))
-        return cls(environment, local, foreign, turns, clock, ids)
+        return cls(environment, local, foreign, turns, claim, clock, ids)
 
     @property
     def epoch(self) -> int:
@@ -208,6 +213,7 @@ class LmdbMeta:
             self._foreign.close()
         self._turns.close()
         self._environment.close()
+        self._claim.close()
 
     def __enter__(self) -> LmdbMeta:
         return self

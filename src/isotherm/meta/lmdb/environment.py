@@ -8,6 +8,7 @@ Reading is allowed from any thread. Only the committer's thread writes, but for 
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import lmdb
+from lmdb import _envid
 
 from isotherm.devices import durable, filesystems
 from isotherm.devices.fork import ForkGuard
@@ -26,6 +28,9 @@ from isotherm.meta.lmdb import keys, rows
 READERS_MOST = 1_022
 _FIRST_EPOCH = 1
 _EPOCH_STEP_BYTES = 2
+
+_INCREMENT = ctypes.pythonapi.Py_IncRef
+_DECREMENT = ctypes.pythonapi.Py_DecRef
 
 WriterTurn = Callable[[], AbstractContextManager[None]]
 """Entered around a write outside the committer; raises `Unavailable` when this process may not write now."""
@@ -42,12 +47,16 @@ class CopyInfo:
 class Environment:
     """An open environment."""
 
-    __slots__ = ("_env", "guard", "path")
+    __slots__ = ("_closed", "_env", "guard", "path")
 
     def __init__(self, path: Path, env: lmdb.Environment) -> None:
+        # A forked child must never close or free its copy: that would mark the parent's reader slots, which lie in
+        # shared memory, as free. So it is kept alive by a reference that only `close` gives back.
+        _INCREMENT(ctypes.py_object(env))
         self.path = path
         self.guard = ForkGuard(f"the metadata store {path}")
         self._env = env
+        self._closed = False
 
     def reading(self) -> keys.Txn:
         """A read transaction of the newest committed state. It ends when it is dropped or aborted.
@@ -100,9 +109,12 @@ class Environment:
         return info
 
     def close(self) -> None:
-        """Idempotent; does nothing in a forked child, where closing would free the parent's reader slots."""
-        if not self.guard.forked:
-            self._env.close()
+        """Idempotent; does nothing in a forked child."""
+        if self.guard.forked or self._closed:
+            return
+        self._closed = True
+        self._env.close()
+        _DECREMENT(ctypes.py_object(self._env))
 
 
 def open_environment(
@@ -110,9 +122,10 @@ def open_environment(
 ) -> Environment:
     """Open the environment in directory `path`, and make it where there is none.
 
+    The caller makes sure that this process has no other handle of it.
+
     Raises:
         Invalid: on a network file system.
-        Misuse: open already in this process.
         VersionMismatch: written by another format.
         Corrupt: not an LMDB environment.
         Unavailable, NoSpace: the operating system refuses.
@@ -127,16 +140,13 @@ def open_environment(
             f"{path} lies on a {kind} file system, where LMDB's locks and mapping fail; name a local directory"
         )
     try:
-        env = lmdb.open(
-            os.fspath(path),
-            map_size=map_bytes,
-            max_readers=READERS_MOST,
-            max_spare_txns=1,
-            mode=0o600,
-            sync=sync,
-            metasync=sync,
-            lib_version=0,
-        )
+        try:
+            env = _open(path, map_bytes, sync)
+        except lmdb.Error as error:
+            if not _listed_as_open(error):
+                raise
+            with _unlisted():
+                env = _open(path, map_bytes, sync)
     except lmdb.Error as error:
         raise _why_not_open(error, path) from error
     try:
@@ -144,6 +154,35 @@ def open_environment(
     except BaseException:
         env.close()
         raise
+
+
+def _open(path: Path, map_bytes: int, sync: bool) -> lmdb.Environment:
+    return lmdb.open(
+        os.fspath(path),
+        map_size=map_bytes,
+        max_readers=READERS_MOST,
+        max_spare_txns=1,
+        mode=0o600,
+        sync=sync,
+        metasync=sync,
+        lib_version=0,
+    )
+
+
+@contextmanager
+def _unlisted() -> Iterator[None]:
+    """Open what py-lmdb believes to be open in this process because a parent had it open when it forked.
+
+    Its list of open environments survives the fork. LMDB itself allows a child to open what its parent has open, as
+    long as the child leaves its copy of the parent's handle alone; two handles of one process are kept apart by
+    `presence.claim_handle` before it comes to this.
+    """
+    listed = _envid.env_keys
+    _envid.env_keys = lambda path, subdir: ()
+    try:
+        yield
+    finally:
+        _envid.env_keys = listed
 
 
 def _prepared(path: Path, env: lmdb.Environment, ids: Ids, writer_turn: WriterTurn) -> Environment:
@@ -221,9 +260,13 @@ def copy_info(path: Path) -> CopyInfo | None:
     return CopyInfo(epoch, commit)
 
 
+def _listed_as_open(error: lmdb.Error) -> bool:
+    return "already open in this process" in str(error)
+
+
 def _why_not_open(error: lmdb.Error, path: Path) -> IsothermError:
-    if "already open" in str(error):
-        return Misuse(f"{path} is open already in this process; share that handle (LMDB allows one per process)")
+    if _listed_as_open(error):
+        return Misuse(f"{path} is open in this process")
     if isinstance(error, lmdb.VersionMismatchError):
         return VersionMismatch(f"{path} was written by another version of LMDB: {error}")
     if isinstance(error, lmdb.InvalidError | lmdb.CorruptedError):

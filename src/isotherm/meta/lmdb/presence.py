@@ -1,10 +1,12 @@
 """Who may take LMDB's writer lock: `server.lock` in the metadata directory says whether a server is alive.
 
 A foreign process that held the writer lock under a busy interpreter lock would stall every writer of the server, so it
-takes turns only while no server is there. Two bytes are locked, both by open file description:
+takes turns only while no server is there. Bytes of it are locked by open file description:
 
 - byte 1: held exclusively by a server, from before it serves until its last process has ended;
-- byte 0: held by foreign processes, shared, while they commit a batch; a server takes it once, exclusively, after byte 1.
+- byte 0: held by foreign processes, shared, while they commit a batch; a server takes it once, exclusively, after byte 1;
+- byte 2^40 + pid: held by every process that has a handle open, since LMDB allows one per process. (Two processes of the
+  same pid are in different pid namespaces, where LMDB's reader table fails as well.)
 
 A foreign process takes byte 0 and then looks at byte 1; a server takes byte 1 and then waits for byte 0. So whoever comes
 second sees the other, and a stream of foreign batches cannot keep a server out.
@@ -24,10 +26,11 @@ from types import TracebackType
 
 from isotherm.devices import locks
 from isotherm.devices.drive import SystemDrive
-from isotherm.errors import Unavailable
+from isotherm.errors import Misuse, Unavailable
 
 LOCK_NAME = "server.lock"
 _TURN, _SERVER = 0, 1
+_HANDLES = 1 << 40
 _ATTEMPTS = 3_000
 _PAUSE_S = 0.01
 
@@ -93,6 +96,20 @@ class ServerLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def claim_handle(directory: Path) -> locks.KeptLock:
+    """Note that this process has the directory open, until the lock is closed. A forked child may claim its own.
+
+    Raises:
+        Misuse: it has it open already.
+        Unavailable: the lock file cannot be opened.
+    """
+    kept = locks.KeptLock(_open_lock(directory))
+    if not locks.try_lock(kept.fd, _HANDLES + os.getpid(), 1):
+        kept.close()
+        raise Misuse(f"{directory} is open already in this process; share that handle (LMDB allows one per process)")
+    return kept
 
 
 class Turns:

@@ -200,8 +200,9 @@ class LmdbTransaction:
 
     def _grow(self, size_bytes: int) -> None:
         self._size += size_bytes
-        if self._size > 2 * TRANSACTION_BYTES:
-            raise Invalid(f"a transaction has at most {TRANSACTION_BYTES} bytes of keys and values, read and written")
+        if self._size > 2 * TRANSACTION_BYTES:  # unless much of it was written over
+            self._size = size_of(self._gathered())
+            _check_size(self._size)
 
     def member(self) -> Member | None:
         """What to commit; None when nothing was written.
@@ -213,7 +214,13 @@ class LmdbTransaction:
         if not (self._writes or self._adds or self._appends or self._stamped or self._placed):
             return None
         self._snapshot.view()
-        member = Member(
+        member = self._gathered()
+        if self._size > TRANSACTION_BYTES:
+            _check_size(size_of(member))
+        return member
+
+    def _gathered(self) -> Member:
+        return Member(
             self._reads,
             self._ranges,
             self._writes,
@@ -224,9 +231,11 @@ class LmdbTransaction:
             self._stamps,
             self._size,
         )
-        if self._size > TRANSACTION_BYTES and size_of(member) > TRANSACTION_BYTES:
-            raise Invalid(f"a transaction has at most {TRANSACTION_BYTES} bytes of keys and values, read and written")
-        return member
+
+
+def _check_size(size_bytes: int) -> None:
+    if size_bytes > TRANSACTION_BYTES:
+        raise Invalid(f"a transaction has at most {TRANSACTION_BYTES} bytes of keys and values, read and written")
 
 
 def _overlaid(seen: Pairs, own: dict[bytes, bytes | None], limit: int, reverse: bool, complete: bool) -> Pairs:
