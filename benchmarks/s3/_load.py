@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import http.client
 import os
 import re
 import subprocess
@@ -107,11 +108,22 @@ def signed_headers(site: Site, method: str, target: Target, payload_hash: str) -
     }
 
 
+def make_bucket(site: Site) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", site.port)
+    payload_hash = hashlib.sha256(b"").hexdigest()
+    connection.request("PUT", "/bench", headers=signed_headers(site, "PUT", Target("/bench"), payload_hash))
+    answer = connection.getresponse()
+    if answer.status != 200:
+        raise SystemExit(f"{site.name}: the bucket could not be made: {answer.status} {answer.read()!r}")
+    connection.close()
+
+
 class Replay:
     """A wrk script that cycles over signed requests. Made shortly before it runs: signatures last 15 minutes."""
 
     def __init__(self, scratch: Path, site: Site, method: str, targets: Sequence[Target], body: Path | None = None):
         self.site = site
+        self.targets = targets
         payload_hash = hashlib.sha256(body.read_bytes() if body else b"").hexdigest()
         date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         stem = scratch / f"{site.name}-{method}-{os.urandom(4).hex()}"
@@ -135,9 +147,9 @@ function request() i=i%#paths+1; h["Authorization"]=auths[i]; return wrk.format(
 """
         )
 
-    def run(self, seconds: float, connections: int = 32) -> Outcome:
+    def run(self, seconds: int, connections: int = 32) -> Outcome:
         before, start = cpu_seconds(self.site.pid), time.monotonic()
-        command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s"]
+        command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
         command += ["-s", str(self.script), f"http://127.0.0.1:{self.site.port}"]
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         cpu_s, wall_s = cpu_seconds(self.site.pid) - before, time.monotonic() - start
@@ -146,11 +158,11 @@ function request() i=i%#paths+1; h["Authorization"]=auths[i]; return wrk.format(
         return Outcome(int(answered[1]) if answered else 0, int(refused[1]) if refused else 0, cpu_s, wall_s)
 
 
-def alternate(replays: Sequence[Replay], rounds: int, seconds: float) -> dict[str, list[Outcome]]:
+def alternate(replays: Sequence[Replay], rounds: int, seconds: int) -> dict[str, list[Outcome]]:
     """Run the replays in turn, `rounds` times; outcomes by the site's name."""
     found: dict[str, list[Outcome]] = {}
     for replay in replays:
-        replay.run(min(1.0, seconds))
+        replay.run(1)
     for _ in range(rounds):
         for replay in replays:
             outcome = replay.run(seconds)

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.s3 import _peers
-from benchmarks.s3._load import Outcome, Replay, Site, Target, alternate
+from benchmarks.s3._load import Outcome, Replay, Site, Target, alternate, make_bucket
 from benchmarks.s3._report import arguments, figure, write
 
 _BODY_BYTES = 4_096
@@ -20,13 +20,12 @@ _LISTED = 5_000
 
 def _fill(scratch: Path, site: Site, body: Path, keys: int) -> None:
     """Create the bucket and write the keys through the protocol."""
-    made = Replay(scratch, site, "PUT", [Target("/bench")]).run(0.2, connections=1)
-    assert made.requests, "the bucket could not be made"
+    make_bucket(site)
     targets = [Target(f"/bench/n/{number:06d}") for number in range(keys)]
     for replay in (Replay(scratch, site, "PUT", targets, body), Replay(scratch, site, "PUT", _listed(), body)):
         written = 0
-        while written < len(targets):
-            written += replay.run(2.0).requests
+        while written < len(replay.targets):
+            written += replay.run(2).requests
     print(f"{site.name}: {keys} keys written", flush=True)
 
 
@@ -49,7 +48,7 @@ def _ratios(ours: list[Outcome], theirs: list[Outcome]) -> list[float]:
 def main() -> None:
     given = arguments()
     _peers.need("wrk", "nginx", "taskset")
-    keys, rounds, seconds = (2_000, 1, 1.0) if given.quick else (100_000, 5, 3.0)
+    keys, rounds, seconds = (2_000, 1, 1) if given.quick else (100_000, 5, 3)
     with tempfile.TemporaryDirectory(prefix="isotherm-bench-") as name:
         scratch = Path(name)
         os.chmod(scratch, 0o755)
