@@ -56,7 +56,7 @@ def check_accounts(rig, *, power_was_cut=False):
 
 def check_shared_rows(rig, references):
     for extent, names in references.items():
-        owners = set(drive(accounting.sharers(rig.meta, extent, 1_000)))
+        owners = set(drive(accounting.sharers(rig.meta, extent, 10_000)))
         assert owners == {key_of(name) for name in names} if len(names) > 1 else owners <= {key_of(n) for n in names}
 
 

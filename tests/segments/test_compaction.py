@@ -1,0 +1,372 @@
+"""Compaction gives space back and nothing else away: under readers, copies, races, damage, and death at any step."""
+
+import asyncio
+import threading
+
+import pytest
+
+from isotherm.clock import VirtualClock
+from isotherm.devices.waiting import drive
+from isotherm.errors import Unavailable
+from isotherm.movers.compaction import Compaction, CompactionSettings
+from isotherm.segments.accounting import State
+from isotherm.segments.format import EXTENT_HEADER_BYTES
+from isotherm.segments.settings import SegmentSettings
+from isotherm.testing.segments_suite import MIB, payload
+from isotherm.testing.shelf import OWNER
+from tests.segments import rigs
+from tests.segments.checks import check_accounts, check_values, every_row
+
+SETTINGS = SegmentSettings(segment_bytes=64 << 10, extent_bytes_most=256 << 10, idle_lanes=1)
+AT_ONCE = CompactionSettings(settle_s=0.0)
+
+
+def compaction(rig, settings=AT_ONCE, clock=None, shelf=None):
+    return Compaction(
+        rig.segments, rig.meta, {OWNER: shelf or rig.shelf}, clock=clock or VirtualClock(1 << 50), settings=settings
+    )
+
+
+def to_the_end(mover):
+    """Step until nothing is left to do; what all steps reported."""
+    reports = []
+    while not reports or reports[-1].more or reports[-1].moved or reports[-1].unlinked:
+        reports.append(drive(mover.step()))
+        assert len(reports) < 1_000
+    return reports
+
+
+EVERYTHING = CompactionSettings(settle_s=0.0, dead_fraction=0.0)
+
+
+def files_of(directory):
+    return {int(path.stem, 16): path for path in directory.rglob("*.seg")}
+
+
+def filled(rig, count=120, size=3_000, keep=5):
+    """Values of which one in `keep` is left."""
+    expected = {}
+    for number in range(count):
+        name = b"%d" % number
+        expected[name] = payload(size, number)
+        drive(rig.shelf.put(name, expected[name]))
+    for number in range(count):
+        if number % keep:
+            drive(rig.shelf.delete(b"%d" % number))
+            del expected[b"%d" % number]
+    return expected
+
+
+@pytest.fixture
+def rig(tmp_path):
+    with rigs.opened(tmp_path, settings=SETTINGS) as rig:
+        yield rig
+
+
+@pytest.mark.parametrize("size", [3_000, 300_000])
+def test_space_returns_and_values_stay(rig, tmp_path, size):
+    expected = filled(rig, size=size)
+    before = sum(path.stat().st_size for path in files_of(tmp_path).values())
+    reports = to_the_end(compaction(rig))
+    assert sum(len(report.unlinked) for report in reports) > 2
+    assert reports[-1].stuck == []
+    check_values(rig, expected)
+    check_accounts(rig)
+    assert sum(path.stat().st_size for path in files_of(tmp_path).values()) < before / 2
+    assert set(files_of(tmp_path)) == set(every_row(rig.meta))
+
+
+def test_a_segment_that_lives_is_left_alone(rig):
+    filled(rig, keep=1)
+    assert to_the_end(compaction(rig)) == [drive(compaction(rig).step())]
+
+
+def test_what_was_sealed_just_now_is_left_to_settle(tmp_path):
+    clock = VirtualClock()
+    with rigs.opened(tmp_path, settings=SETTINGS, clock=clock) as rig:
+        filled(rig)
+        mover = compaction(rig, CompactionSettings(settle_s=60.0), clock)
+        assert drive(mover.step()).moved == 0
+        clock.advance(60.0)
+        assert drive(mover.step()).moved > 0
+
+
+def test_a_dead_segment_goes_without_being_read(rig, tmp_path):
+    filled(rig, keep=1_000)
+    drive(rig.shelf.delete(b"0"))
+    paths = files_of(tmp_path)
+    for segment, row in every_row(rig.meta).items():
+        if row.state is State.SEALED:
+            rigs.flip(paths[segment], 40)
+    gone = [segment for report in to_the_end(compaction(rig)) for segment in report.unlinked]
+    assert len(gone) > 2
+    check_accounts(rig)
+
+
+def test_a_step_is_bounded_and_the_next_goes_on(rig):
+    expected = filled(rig, keep=3)
+    mover = compaction(rig, CompactionSettings(settle_s=0.0, step_bytes=10_000, batch_extents=4))
+    reports = to_the_end(mover)
+    assert max(report.moved for report in reports) <= 4
+    assert sum(report.moved for report in reports) > 8
+    check_values(rig, expected)
+    check_accounts(rig)
+
+
+def test_media_class_and_alignment_are_kept(rig, tmp_path):
+    big = payload(700_000)
+    drive(rig.shelf.put(b"kept", big, rigs.Media.CAPACITY))
+    rig.segments.close()
+    rig.segments = rigs.open_segments(tmp_path, rig.meta, settings=SETTINGS)
+    before = drive(rig.shelf.extents(b"kept"))
+    assert drive(compaction(rig, EVERYTHING).step()).moved_bytes >= 700_000
+    after = drive(rig.shelf.extents(b"kept"))
+    assert {extent.segment for extent in before}.isdisjoint({extent.segment for extent in after})
+    assert all(extent.offset % 4_096 == 0 for extent in after)
+    assert all("slow" in str(rigs.path_of(tmp_path, extent.segment)) for extent in after)
+    check_values(rig, {b"kept": big})
+    rig.segments.close()
+
+
+def test_every_owner_of_a_shared_extent_follows(rig):
+    expected = filled(rig)
+    for number in range(0, 60, 10):
+        for copy in range(5):
+            drive(rig.shelf.copy(b"%d" % number, b"copy %d of %d" % (copy, number)))
+            expected[b"copy %d of %d" % (copy, number)] = expected[b"%d" % number]
+        drive(rig.shelf.delete(b"%d" % number))
+        del expected[b"%d" % number]
+    to_the_end(compaction(rig))
+    check_values(rig, expected)
+    check_accounts(rig)
+    for number in range(0, 60, 10):
+        places = {tuple(drive(rig.shelf.extents(b"copy %d of %d" % (copy, number)))) for copy in range(5)}
+        assert len(places) == 1
+    for name in expected:
+        drive(rig.shelf.delete(name))
+    check_accounts(rig)
+
+
+def test_more_owners_than_a_page_still_share_one_extent(rig):
+    expected = filled(rig, count=40, keep=40)
+    for number in range(1_203):
+        drive(rig.shelf.copy(b"0", b"copy %d" % number))
+    to_the_end(compaction(rig))
+    assert len({tuple(drive(rig.shelf.extents(b"copy %d" % number))) for number in range(1_203)}) == 1
+    assert drive(rig.shelf.get(b"copy 77")) == expected[b"0"]
+    check_accounts(rig)
+
+
+def test_a_segment_given_up_cannot_be_referred_to(rig):
+    late = drive(rig.shelf.write(b"late", payload(3_000)))
+    for number in range(60):
+        drive(rig.shelf.write(b"%d" % number, payload(3_000)))
+    to_the_end(compaction(rig))
+    assert late[0].segment not in every_row(rig.meta)
+    with pytest.raises(Unavailable):
+        drive(rig.meta.transact(lambda txn: rig.shelf.set(txn, b"late", late)))
+    check_values(rig, {})
+
+
+def test_a_late_reference_keeps_a_segment_from_being_given_up(rig):
+    late = drive(rig.shelf.write(b"late", payload(3_000)))
+    filled(rig, keep=1_000)
+
+    async def check():
+        # Referred to between the emptying transaction's reads and its commit.
+        raced = []
+        original = rig.meta.transact
+
+        async def transact(fn):
+            async def with_race(txn):
+                result = await fn(txn)
+                if not raced:
+                    raced.append(True)
+                    await original(lambda other: rig.shelf.set(other, b"late", late))
+                return result
+
+            return await original(with_race)
+
+        rig.meta.transact = transact
+        try:
+            emptied = await rig.segments.empty(late[0].segment)
+        finally:
+            rig.meta.transact = original
+        assert raced
+        assert not emptied
+
+    drive(check())
+    to_the_end(compaction(rig))
+    check_values(rig, {b"late": payload(3_000), b"0": payload(3_000, 0)})
+    check_accounts(rig)
+
+
+class Racing:
+    """A referrer whose owners change between the question and the move."""
+
+    def __init__(self, shelf, act):
+        self.shelf = shelf
+        self.act = act
+
+    async def referenced(self, reader, owner, extents):
+        return await self.shelf.referenced(reader, owner, extents)
+
+    async def relocate(self, txn, owner, moves):
+        found = await self.shelf.relocate(txn, owner, moves)
+        await self.act(owner[1:])
+        return found
+
+
+@pytest.mark.parametrize("what", ["delete", "overwrite", "copy", "delete the copy"])
+def test_what_changes_during_a_move_wins(rig, what):
+    expected = filled(rig)
+    acted = set()
+    if what == "delete the copy":
+        for name in list(expected):
+            drive(rig.shelf.copy(name, b"copy of " + name))
+            expected[b"copy of " + name] = expected[name]
+
+    async def act(name):
+        if name in acted or len(acted) > 6:
+            return
+        acted.add(name)
+        if what == "delete" or (what == "delete the copy" and name.startswith(b"copy")):
+            await rig.shelf.delete(name)
+            del expected[name]
+        elif what == "overwrite":
+            await rig.shelf.put(name, payload(10))
+            expected[name] = payload(10)
+        elif what == "copy":
+            await rig.shelf.copy(name, b"copy of " + name)
+            expected[b"copy of " + name] = expected[name]
+
+    to_the_end(compaction(rig, shelf=Racing(rig.shelf, act)))
+    assert acted
+    check_values(rig, expected)
+    check_accounts(rig)
+
+
+def test_readers_never_notice(rig):
+    """Values are read, and streamed under `reading`, while others are overwritten and segments go."""
+    stop = threading.Event()
+    failures = []
+    big = payload(500_000)
+    drive(rig.shelf.put(b"big", big))
+
+    async def read():
+        while not stop.is_set():
+            for name in await rig.shelf.names():
+                value = await rig.shelf.get(name)
+                assert value is None or name == b"big" or value in (payload(2_000, 1), payload(2_000, 2))
+                await asyncio.sleep(0)
+
+    async def stream():
+        while not stop.is_set():
+            async with rig.segments.reading():
+                extents = await rig.shelf.extents(b"big")
+                found = bytearray()
+                for extent in extents:
+                    async for chunk in rig.segments.chunks(extent, 0, extent.length):
+                        found += chunk
+                        await asyncio.sleep(0)
+                assert found == big
+
+    def in_thread(work):
+        try:
+            asyncio.run(work())
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=in_thread, args=(work,)) for work in (read, stream)]
+    for thread in threads:
+        thread.start()
+    mover = compaction(rig, CompactionSettings(settle_s=0.0, dead_fraction=0.3))
+    gone = 0
+    try:
+        for number in range(80):
+            drive(rig.shelf.put(b"%d" % (number % 12), payload(2_000, 1 + number % 2)))
+            if number % 5 == 0:
+                drive(rig.shelf.put(b"big", big))
+                gone += len(drive(mover.step()).unlinked)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not failures
+    assert gone > 2
+    to_the_end(mover)
+    check_accounts(rig)
+
+
+def test_a_reader_that_began_before_keeps_its_segments(rig, tmp_path):
+    filled(rig)
+    mover = compaction(rig)
+
+    async def check():
+        async with rig.segments.reading():
+            held = await rig.shelf.extents(b"0")
+            first = await mover.step()
+            assert first.waiting > 0
+            assert held[0].segment in files_of(tmp_path)
+            async with rig.segments.reading():
+                assert (await mover.step()).unlinked == []
+            assert await rig.segments.read(held[0], 0, 3_000) == payload(3_000, 0)
+        async with rig.segments.reading():
+            # Who comes after the emptying does not keep what was emptied before.
+            last = await mover.step()
+        assert len(last.unlinked) == first.waiting
+        assert last.waiting == 0
+
+    drive(check())
+
+
+def test_damage_stays_where_it_is_and_is_reported(rig, tmp_path):
+    expected = filled(rig)
+    extents = {name: drive(rig.shelf.extents(name))[0] for name in expected}
+    payload_hit, header_hit = extents[b"0"], extents[b"20"]
+    rigs.flip(rigs.path_of(tmp_path, payload_hit.segment), payload_hit.offset + 5)
+    owner = b"x20"
+    rigs.flip(rigs.path_of(tmp_path, header_hit.segment), header_hit.offset - len(owner) - EXTENT_HEADER_BYTES + 6)
+    reports = to_the_end(compaction(rig))
+    assert payload_hit in [extent for report in reports for extent in report.damaged]
+    assert set(reports[-1].stuck) == {payload_hit.segment, header_hit.segment}
+    # A damaged header hides the extent from the walk; its payload can still be read.
+    assert drive(rig.shelf.get(b"20")) == expected[b"20"]
+    del expected[b"0"]
+    assert {name: drive(rig.shelf.get(name)) for name in expected} == expected
+    # Later passes do not try again until something changes.
+    assert drive(compaction(rig).step()).moved == 0
+    drive(rig.shelf.delete(b"0"))
+    drive(rig.shelf.delete(b"20"))
+    mover = compaction(rig)
+    to_the_end(mover)
+    assert drive(mover.step()).stuck == []
+    check_accounts(rig)
+
+
+def test_one_mover_works_at_a_time(tmp_path):
+    with rigs.opened(tmp_path, settings=SETTINGS) as rig:
+        filled(rig)
+        lease = rig.segments.lease("compaction")
+        assert drive(compaction(rig).step()).busy
+        lease.close()
+        assert drive(compaction(rig).step()).moved > 0
+
+
+def test_an_owner_nobody_answers_for_keeps_its_bytes(rig):
+    (kept,) = drive(rig.shelf.put(b"0", payload(3_000)))
+    filled(rig, keep=60)
+    mover = Compaction(rig.segments, rig.meta, {}, clock=VirtualClock(1 << 50), settings=AT_ONCE)
+    to_the_end(mover)
+    assert drive(rig.segments.read(drive(rig.shelf.extents(b"0"))[0], 0, 3_000)) == payload(3_000, 0)
+    assert kept.length == 3_000
+
+
+def test_compacting_long_streams_keeps_their_cuts(rig):
+    value = payload(3 * MIB + 5)
+    before = drive(rig.shelf.put(b"kept", value))
+    assert drive(compaction(rig, EVERYTHING).step()).moved > 5
+    after = drive(rig.shelf.extents(b"kept"))
+    assert [(extent.length, extent.check) for extent in before] == [(extent.length, extent.check) for extent in after]
+    check_values(rig, {b"kept": value})
+    check_accounts(rig)
