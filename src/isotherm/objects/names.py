@@ -24,7 +24,7 @@ def check_bucket(name: str) -> None:
         and ".." not in name
         and not _ADDRESS.fullmatch(name)
         and not name.startswith(("xn--", "sthree-"))
-        and not name.endswith(("-s3alias", "--ol-s3"))
+        and not name.endswith(("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"))
     ):
         return
     raise Invalid("The specified bucket is not valid.", code="InvalidBucketName", BucketName=name)
