@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from isotherm.errors import NotFound, PreconditionFailed
 from isotherm.objects.model import Condition, ReadCondition, Version
-from isotherm.objects.records import Record, etag_text
+from isotherm.objects.records import MARKER, Record, etag_text
 
 NO_CONDITION = Condition()
 
@@ -26,6 +26,17 @@ def check_write(condition: Condition, current: Record | None, key: str) -> None:
             raise PreconditionFailed(Condition="If-Match")
     if condition.if_none_match is not None and etag is not None and condition.if_none_match in ("*", etag):
         raise PreconditionFailed(Condition="If-None-Match")
+
+
+def check_delete(condition: Condition, doomed: Record) -> None:
+    """`doomed` is what the delete would remove or hide: a version, or the marker that stands in its place.
+
+    Raises PreconditionFailed. Where there is nothing, nothing is asked: deleting what is not there succeeds.
+    """
+    if condition.if_match not in (None, "*"):
+        etag = None if doomed.flags & MARKER else etag_text(doomed.etag, doomed.etag_parts)
+        if condition.if_match != etag:
+            raise PreconditionFailed(Condition="If-Match")
 
 
 def check_read(condition: ReadCondition, version: Version) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from isotherm.errors import IsothermError
 from isotherm.meta.port import Ordinal, Transaction
 from isotherm.objects import events
-from isotherm.objects.conditions import check_write
+from isotherm.objects.conditions import check_delete
 from isotherm.objects.context import Context
+from isotherm.objects.history import newest_not_live
 from isotherm.objects.layout import parse_version_id
 from isotherm.objects.model import Attributes, Bucket, Condition, Deleted, Versioning
 from isotherm.objects.names import encode_key
@@ -82,16 +83,20 @@ async def _delete_one(
 ) -> _Outcome:
     history = context.history(txn, bucket, encode_key(key))
     live = await history.live()
-    if condition.if_match is not None:
-        check_write(condition, decode_record(live) if live is not None else None, key)
     if version is not None:
         found = await history.at(parse_version_id(version))
         if found is None:
             return Deleted(key, version, False), None
         row, is_live = found
+        check_delete(condition, decode_record(row))
         await history.remove(row, live=is_live)
         events.record(txn, context.tenant, "delete", bucket, key, version_id=version)
         return Deleted(key, version, is_marker(row)), None
+    if condition.if_match is not None:
+        newest = live or await newest_not_live(txn, context.tenant, bucket.id, encode_key(key))
+        if newest is None:
+            return Deleted(key, None, False), None
+        check_delete(condition, decode_record(newest))
     if bucket.versioning is Versioning.UNVERSIONED:
         if live is not None:
             await history.remove_live(live)

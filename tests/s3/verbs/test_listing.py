@@ -138,6 +138,12 @@ def test_markers_and_prefixes_are_encoded_like_keys(s3, bucket):
     assert (got.text("Marker"), got.text("Delimiter"), got.text("Prefix")) == ("%0A", "%20", "x")
     assert got.texts("CommonPrefixes/Prefix") == ["x%20"]
     assert s3("GET", "/bucket?prefix=%3Ca%3E").text("Prefix") == "<a>"
+    assert s3("GET", "/bucket?list-type=2&prefix=x%20&encoding-type=url").text("Prefix") == "x%20"
+
+
+def test_the_prefix_of_v1_is_encoded_only_where_xml_could_not_carry_it(s3, bucket):
+    assert s3("GET", "/bucket?prefix=x%20%0A&encoding-type=url").text("Prefix") == "x \n"
+    assert s3("GET", "/bucket?prefix=%01&encoding-type=url").text("Prefix") == "%01"
 
 
 def test_versions_are_listed_newest_first_with_markers_between(s3, bucket):

@@ -5,6 +5,9 @@ from hashlib import md5
 
 import pytest
 
+from isotherm.devices.waiting import drive
+from isotherm.objects.model import Attributes
+
 HELLO = '"5d41402abc4b2a76b9719d911017c592"'
 WRITTEN = "Tue, 14 Nov 2023 22:13:20 GMT"
 BEFORE = "Tue, 14 Nov 2023 22:13:19 GMT"
@@ -47,11 +50,30 @@ def test_system_headers_are_kept_and_a_type_is_given_where_there_is_none(s3, buc
     assert got.headers["content-disposition"] == kept["content_disposition"]
 
 
-def test_header_values_keep_their_bytes(s3, bucket):
-    as_utf8 = "größe".encode().decode("latin-1")
-    s3("PUT", "/bucket/k", b"", x_amz_meta_a=as_utf8, x_amz_meta_b="gr\xf6\xdfe", x_amz_meta_c="")
-    got = s3("GET", "/bucket/k")
-    assert [got.headers[f"x-amz-meta-{name}"] for name in "abc"] == [as_utf8, "gr\xf6\xdfe", ""]
+def test_header_values_are_utf8_and_keep_their_bytes(s3, bucket):
+    as_sent = "größe 大小".encode().decode("latin-1")
+    s3(
+        "PUT",
+        "/bucket/k",
+        b"",
+        x_amz_meta_a=as_sent,
+        x_amz_meta_b="gr\xf6\xdfe",
+        x_amz_meta_c="",
+        content_disposition=as_sent,
+    )
+    assert drive(s3.space.head("bucket", "k")).attributes.metadata == {"a": "größe 大小", "b": "größe", "c": ""}
+    got = s3("GET", "/bucket/k").headers
+    assert [got[f"x-amz-meta-{name}"] for name in "abc"] == [as_sent, "größe".encode().decode("latin-1"), ""]
+    assert got["content-disposition"] == as_sent
+
+
+def test_what_no_header_can_hold_is_spelled_or_counted(s3, bucket):
+    metadata = {"line": "a\r\nX-Evil: 1", "bad name": "x", "ok": "y"}
+    drive(s3.space.put("bucket", "k", b"", attributes=Attributes(metadata=metadata)))
+    got = s3("GET", "/bucket/k").headers
+    assert (got["x-amz-meta-line"], got["x-amz-meta-ok"]) == ("=?UTF-8?B?YQ0KWC1FdmlsOiAx?=", "y")
+    assert got["x-amz-missing-meta"] == "1"
+    assert not any(" " in name for name in got)
 
 
 def test_metadata_has_at_most_two_kilobytes(s3, bucket):
@@ -151,6 +173,7 @@ def test_writes_may_be_conditional(s3, hello):
     assert s3("PUT", hello, b"x", if_match=HELLO, if_none_match="*").code == "InvalidRequest"
     assert s3("PUT", hello, b"x", if_unmodified_since=WRITTEN).code == "NotImplemented"
     assert s3("DELETE", hello, if_match=HELLO).status == 412
+    assert s3("DELETE", "/bucket/none", if_match=HELLO).status == 204
     assert s3("GET", hello).body == b"hello2"
 
 

@@ -57,8 +57,15 @@ def test_the_null_version_is_named_null(s3, bucket):
     assert (gone.headers["x-amz-version-id"], gone.headers["x-amz-delete-marker"]) == ("null", "true")
 
 
-def test_a_conditional_delete_looks_at_the_current_version(s3, versioned):
-    etag = s3("PUT", versioned, b"1").headers["etag"]
+def test_a_conditional_delete_looks_at_what_it_would_remove_or_hide(s3, versioned):
+    assert s3("DELETE", versioned, if_match="*").headers == {}
+    put = s3("PUT", versioned, b"1").headers
     s3("PUT", versioned, b"2")
-    assert s3("DELETE", versioned, if_match=etag).code == "PreconditionFailed"
+    assert s3("DELETE", versioned, if_match=put["etag"]).code == "PreconditionFailed"
+    assert s3("DELETE", f"{versioned}?versionId={put['x-amz-version-id']}", if_match='"other"').status == 412
+    assert s3("DELETE", f"{versioned}?versionId={put['x-amz-version-id']}", if_match=put["etag"]).status == 204
+    assert s3("DELETE", f"{versioned}?versionId={put['x-amz-version-id']}", if_match=put["etag"]).status == 204
+    marker = s3("DELETE", versioned, if_match="*")
+    assert (marker.status, marker.headers["x-amz-delete-marker"]) == (204, "true")
+    assert s3("DELETE", versioned, if_match=put["etag"]).status == 412
     assert s3("DELETE", versioned, if_match="*").status == 204

@@ -1,8 +1,8 @@
 """What a writer says of an object in headers, and what a reader is told of it. Pure.
 
-Header values are ISO 8859-1 and keep their bytes: they go out the way they came in. A value that another way of writing
-has put there and that no header can hold goes out as RFC 2047 spells it, as S3 does; metadata whose *name* no header can
-hold is counted in x-amz-missing-meta. S3's own limits live here: 2 KB of user metadata, 10 tags of at most 128 and 256
+Header values are UTF-8: what came in as UTF-8 goes out byte for byte, anything else is taken for ISO 8859-1. A value that
+another way of writing has put there and that no header can hold goes out as RFC 2047 spells it; metadata whose *name* no
+header can hold is counted in x-amz-missing-meta. S3's own limits live here: 2 KB of user metadata, 10 tags of at most 128 and 256
 characters.
 """
 
@@ -37,26 +37,26 @@ _OVERRIDES = {
 OVERRIDES = frozenset(_OVERRIDES)
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_UNFIT = re.compile("[^\t -~\x80-\xff]")
+_UNFIT = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
 
 NO_ATTRIBUTES = Attributes()
 
 
 def read_attributes(headers: Mapping[str, str]) -> Attributes:
     """The attributes a request names. Raises Invalid(MetadataTooLarge)."""
-    stored = {name: headers[name] for name in _STORED if headers.get(name)}
+    stored = {name: _text(headers[name]) for name in _STORED if headers.get(name)}
     encoding = headers.get("content-encoding")
     if encoding is not None:
         # aws-chunked is how the body travelled, not what it is
         kept = [word for part in encoding.split(",") if (word := part.strip()) and word.lower() != "aws-chunked"]
         if kept:
-            stored["content-encoding"] = ", ".join(kept)
+            stored["content-encoding"] = _text(", ".join(kept))
     metadata: dict[str, str] = {}
     size = 0
     for name, value in headers.items():
         if name.startswith(_META):
             short = name[len(_META) :]
-            metadata[short] = value
+            metadata[short] = _text(value)
             size += len(short) + len(value)
     if size > METADATA_BYTES_MOST:
         raise Invalid(
@@ -100,9 +100,20 @@ def _metadata_headers(metadata: Mapping[str, str]) -> list[tuple[str, str]]:
     return headers
 
 
-def _fit(value: str) -> str:
-    if _UNFIT.search(value) is None:
+def _text(value: str) -> str:
+    """The text a header's bytes spell. Headers are handed over as ISO 8859-1."""
+    if value.isascii():
         return value
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return value
+
+
+def _fit(value: str) -> str:
+    """The inverse: text as a header's bytes, handed over as ISO 8859-1."""
+    if _UNFIT.search(value) is None:
+        return value.encode().decode("latin-1")
     return f"=?UTF-8?B?{b64encode(value.encode(errors='replace')).decode()}?="
 
 

@@ -26,6 +26,7 @@ _SPACE = " \t\r\n"
 
 _PLAIN = bytes(byte for byte in range(0x20, 0x100) if byte not in b'&<>"\x7f')
 _SPECIAL = re.compile('[&<>"\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]')
+_UNCARRIED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _NAMED = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 
 
@@ -158,6 +159,11 @@ def needs_escape(joined: bytes) -> bool:
     The two non-characters U+FFFE and U+FFFF are told by their common first bytes.
     """
     return bool(joined.translate(None, _PLAIN)) or b"\xef\xbf" in joined
+
+
+def carried(text: str) -> bool:
+    """Whether XML 1.0 can carry every character of it, if need be as a reference."""
+    return _UNCARRIED.search(text) is None
 
 
 def tag(name: str, value: str | int) -> str:

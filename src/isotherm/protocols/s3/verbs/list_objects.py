@@ -11,10 +11,10 @@ from base64 import b64decode, urlsafe_b64encode
 from isotherm.errors import Invalid
 from isotherm.objects.model import Listing
 from isotherm.protocols.s3.documents import xml_reply
-from isotherm.protocols.s3.listing import common_prefixes, contents, encoder, owner_element, truncated
+from isotherm.protocols.s3.listing import common_prefixes, contents, encoder, owner_element, quoted, truncated
 from isotherm.protocols.s3.parameters import flag, invalid_argument, url_encoded, whole_number
 from isotherm.protocols.s3.wire import Reply, Request
-from isotherm.protocols.s3.xml import optional, tag
+from isotherm.protocols.s3.xml import carried, escape, optional, tag
 
 LIMIT_MOST = 1_000
 _EMPTY = Listing((), (), None)
@@ -63,7 +63,7 @@ async def list_objects(request: Request) -> Reply:
     return xml_reply(
         "ListBucketResult",
         tag("Name", request.bucket),
-        f"<Prefix>{encode(prefix)}</Prefix>",
+        f"<Prefix>{_plain_prefix(prefix, url)}</Prefix>",
         f"<Marker>{encode(marker)}</Marker>",
         f"<NextMarker>{encode(listing.next_key or '')}</NextMarker>" if tell_next else "",
         tag("MaxKeys", limit),
@@ -73,6 +73,11 @@ async def list_objects(request: Request) -> Reply:
         contents(listing.entries, url=url, owner=owner_element(request.owner)),
         common_prefixes(listing.prefixes, url=url),
     )
+
+
+def _plain_prefix(prefix: str, url: bool) -> str:
+    """Clients of ListObjects (boto3 among them) do not decode its Prefix: only what XML cannot carry is encoded."""
+    return quoted(prefix) if url and not carried(prefix) else escape(prefix)
 
 
 async def _page(request: Request, prefix: str, delimiter: str, after: str, limit: int) -> Listing:
