@@ -32,7 +32,7 @@ class _Event(msgspec.Struct, array_like=True, frozen=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Event).decode
+decode_event = msgspec.msgpack.Decoder(_Event).decode
 
 
 def record(
@@ -63,7 +63,7 @@ async def changes(
     page = await context.meta.feed(FEED, cursor, limit)
     found = []
     for stamp, value in page.records:
-        event = _decode(value)
+        event = decode_event(value)
         if event.version != _VERSION:
             raise CursorExpired("The feed holds records of another format; take a snapshot.")
         if event.tenant != context.tenant or (bucket is not None and event.bucket != bucket):

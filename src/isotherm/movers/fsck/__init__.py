@@ -1,0 +1,1 @@
+"""`fsck`: proves every object readable and every byte accounted for; see check.py."""

@@ -1,0 +1,231 @@
+"""`fsck`: proves every object readable and every byte accounted for. `check` is all there is to call.
+
+Every row of the metadata and every segment file is walked once, in order; see job.py for how the walks are joined. Memory
+stays bounded; scratch space of about the size of the metadata is needed.
+
+A store in use is checked hot: a reader is published first, so that no file goes away, then one consistent copy of the
+metadata is made, and the copy is checked against the files. What changed meanwhile is no finding.
+
+A repair needs the store for itself, holds the server's lock meanwhile, and works on the metadata in place.
+
+Blocks for as long as it takes; run it in a thread of its own beside an event loop. Any process that opened the store.
+"""
+
+from __future__ import annotations
+
+import shutil
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from isotherm.clock import Clock
+from isotherm.devices.drive import Drive, explain
+from isotherm.devices.waiting import drive
+from isotherm.errors import Misuse
+from isotherm.ids import Ids
+from isotherm.meta.lmdb import LmdbMeta, ServerLock
+from isotherm.meta.port import Meta
+from isotherm.movers.fsck.feeds import check_credentials, check_feed, check_tables
+from isotherm.movers.fsck.findings import Finding, Findings, Kind, Level, Report
+from isotherm.movers.fsck.job import Job, Progress
+from isotherm.movers.fsck.manifests import Manifests
+from isotherm.movers.fsck.repairs import Repairs
+from isotherm.movers.fsck.segments import SegmentCheck
+from isotherm.movers.fsck.spill import Spill
+from isotherm.movers.fsck.tags import Tags
+from isotherm.movers.fsck.versions import Left, Use, Versions
+from isotherm.objects.garbage import sweep
+from isotherm.objects.layout import FEED
+from isotherm.segments.files import SegmentFiles
+from isotherm.segments.local import LocalSegments
+from isotherm.segments.port import Media
+
+STAMP = struct.Struct(">IQI")  # epoch, commit, n: meta/port.py
+_LAST_N = 0xFFFFFFFF
+_COPY = "meta"
+_ORDER = {Level.ERROR: 0, Level.WASTE: 1, Level.NOTE: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A store to be checked.
+
+    Args:
+        name: for the report.
+        meta, segments: opened engines; `directories` are those the segments were opened with.
+        scratch: directory on a file system with room for a copy of the metadata; a directory is made in it and removed.
+    """
+
+    name: str
+    meta: LmdbMeta
+    segments: LocalSegments
+    directories: Mapping[Media, Sequence[Path]]
+    scratch: Path
+    clock: Clock
+    ids: Ids
+    device: Drive
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How deep a check goes.
+
+    Args:
+        payload: compare every block that is referred to with its checksum; False looks only at what lies where.
+        digests: compare payloads of up to 8 MiB with their MD5, where they have one.
+    """
+
+    payload: bool = True
+    digests: bool = True
+
+
+DEEP = Depth()
+QUICK = Depth(payload=False, digests=False)
+
+
+def check(
+    store: Checked,
+    *,
+    depth: Depth = DEEP,
+    progress: Progress = lambda stage, done, total: None,
+    heard: Callable[[Finding], None] | None = None,
+) -> Report:
+    """Check a store, in use or not, and change nothing.
+
+    Raises:
+        NoSpace, Unavailable: there is no room for scratch, or a device fails.
+        Corrupt: the metadata's engine cannot read its own pages.
+    """
+    with ExitStack() as stack:
+        scratch = _scratch(store, stack)
+        return drive(_hot(store, scratch, _Way(depth, progress, heard), stack))
+
+
+def repair(
+    store: Checked,
+    held: ServerLock,
+    *,
+    depth: Depth = DEEP,
+    progress: Progress = lambda stage, done, total: None,
+    heard: Callable[[Finding], None] | None = None,
+) -> tuple[Report, Report]:
+    """Check a store that nobody else may write to, mend what can be mended, and check it again: (before, after).
+
+    What nothing can refer to is dropped only where no damage was found that cannot be mended; see repairs.py. Where there
+    was nothing to mend, both reports are the same one. Killed at any point, it can be called again.
+
+    Args:
+        held: the server's lock, acquired before `store` was opened (with the role of a server).
+
+    Raises:
+        Misuse: `held` is not held. Otherwise as `check`.
+    """
+    if held.descriptor < 0:
+        raise Misuse("a repair needs the store for itself: acquire the server's lock first")
+    way = _Way(depth, progress, heard)
+    drive(store.segments.recover())
+    with ExitStack() as stack:
+        before, repairs, certain = _in_place(store, _scratch(store, stack), way)
+        mended = repairs.apply(store.meta, store.device, dropping=certain)
+        tenants = drive(tenants_of(store.meta))
+        for tenant in tenants:
+            while drive(sweep(store.meta, store.segments, tenant)):
+                progress("sweeping", 0, None)
+    if not mended:
+        return before, before
+    with ExitStack() as stack:
+        after, _, _ = _in_place(store, _scratch(store, stack), replace(way, heard=None))
+    after.repaired = mended
+    return before, after
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    depth: Depth
+    progress: Progress
+    heard: Callable[[Finding], None] | None
+
+
+async def _hot(store: Checked, scratch: Path, way: _Way, stack: ExitStack) -> Report:
+    way.progress("copying metadata", 0, None)
+    async with store.segments.reading():
+        info = await store.meta.backup(scratch / _COPY)
+        copy = LmdbMeta.open(scratch / _COPY, clock=store.clock, ids=store.ids, role="server", sync=False)
+        stack.callback(copy.close)
+        newest = STAMP.pack(info.epoch, info.commit, _LAST_N)
+        job = _job(store, copy, newest, scratch, way, mending=False)
+        return _run(store, job, way, hot=True)
+
+
+def _in_place(store: Checked, scratch: Path, way: _Way) -> tuple[Report, Repairs, bool]:
+    newest = drive(store.meta.feed_end(FEED))
+    job = _job(store, store.meta, newest, scratch, way, mending=True)
+    report = _run(store, job, way, hot=False)
+    return report, job.repairs, job.findings.certain
+
+
+def _job(store: Checked, meta: Meta, newest: bytes, scratch: Path, way: _Way, *, mending: bool) -> Job:
+    def spill(name: str) -> Spill:
+        return Spill(scratch, name, store.device)
+
+    repairs = Repairs(spill("repairs") if mending else None)
+    return Job(meta, newest, Findings(way.heard), repairs, spill("references"), spill, way.progress)
+
+
+def _run(store: Checked, job: Job, way: _Way, *, hot: bool) -> Report:
+    started_s = store.clock.monotonic()
+    lefts: list[tuple[int, Left]] = []
+    for tenant in check_tables(job):
+        left = Left(*(job.spill(f"{what}-{tenant}") for what in ("manifests", "tag-sets", "index")))
+        lefts.append((tenant, left))
+        Versions(job, tenant, left).run()
+        Manifests(job, tenant, left).run()
+        Tags(job, tenant, left).run()
+    check_feed(job)
+    check_credentials(job)
+    files = SegmentFiles(store.directories, store.meta, clock=store.clock, ids=store.ids, drive=store.device)
+    depth = way.depth
+    SegmentCheck(job, files, store.meta, store.clock, store.device, payload=depth.payload, digests=depth.digests).run()
+    for tenant, left in lefts:
+        _name_damaged(job, tenant, left)
+    epoch, commit, _ = STAMP.unpack(job.newest)
+    elapsed_s = store.clock.monotonic() - started_s
+    findings = sorted(job.findings.kept, key=lambda finding: (_ORDER[finding.level], finding.kind))
+    counts = job.findings.counts
+    return Report(
+        store.name, epoch, commit, hot, depth.payload, job.objects, job.space, counts, findings, elapsed_s=elapsed_s
+    )
+
+
+def _name_damaged(job: Job, tenant: int, left: Left) -> None:
+    """Which objects the damaged manifests belong to."""
+    if not any(of == tenant for of, _ in job.damaged_manifests):
+        return
+    for entry in left.manifests.sorted():
+        use = Use.unpack(entry)
+        if (tenant, use.manifest) in job.damaged_manifests:
+            name = use.named(job, tenant)
+            job.findings.add(Kind.OBJECT_DAMAGED, f"{name} cannot be read whole", of=name, size=use.size)
+
+
+async def tenants_of(meta: Meta) -> list[int]:
+    """Every tenant but the system's that has rows, found by seeking from one to the next."""
+    found: list[int] = []
+    start = (1).to_bytes(4, "big")
+    while page := await meta.range(start, b"\xff", 1):
+        tenant = int.from_bytes(page[0][0][:4], "big")
+        found.append(tenant)
+        start = (tenant + 1).to_bytes(4, "big")
+    return found
+
+
+def _scratch(store: Checked, stack: ExitStack) -> Path:
+    path = store.scratch / f"fsck-{store.ids.token(8).hex()}"
+    try:
+        store.device.make_directory(path)
+    except OSError as error:
+        raise explain(error, f"cannot make {path}") from error
+    stack.callback(shutil.rmtree, path, ignore_errors=True)
+    return path

@@ -1,0 +1,60 @@
+"""Checks what belongs to no object: the change feed, credentials, and tables that this program does not know."""
+
+from __future__ import annotations
+
+from isotherm.devices.waiting import drive
+from isotherm.errors import IsothermError
+from isotherm.movers.fsck.findings import Kind
+from isotherm.movers.fsck.job import Job
+from isotherm.objects.events import decode_event
+from isotherm.objects.layout import FEED
+from isotherm.tenancy import credential_record
+
+SYSTEM_TENANT = 0
+_SYSTEM_TABLES = {b"S", b"L", b"R", b"E", credential_record.TABLE}
+_TENANT_TABLES = set(map(bytes, zip(b"BbLVNUPMCGXI", strict=False)))
+_PAGE = 5_000
+
+
+def check_feed(job: Job) -> None:
+    """Every record can be read, lies behind the one before it, and is no later than the newest commit."""
+    cursor: bytes | None = None
+    while True:
+        page = drive(job.meta.feed(FEED, cursor, _PAGE))
+        for stamp, value in page.records:
+            job.objects.feed_records += 1
+            if cursor is not None and stamp <= cursor:
+                job.findings.add(Kind.FEED_DAMAGED, f"record {stamp.hex()} of the feed is out of order")
+            if stamp > job.newest:
+                job.findings.add(Kind.FEED_DAMAGED, f"record {stamp.hex()} of the feed is later than the newest commit")
+            cursor = stamp
+            try:
+                decode_event(value)
+            except ValueError as error:
+                job.findings.add(Kind.FEED_DAMAGED, f"record {stamp.hex()} of the feed cannot be read: {error}")
+        job.progress("feed", job.objects.feed_records, None)
+        if len(page.records) < _PAGE:
+            return
+
+
+def check_credentials(job: Job) -> None:
+    """Every row can be read; whether its secret opens depends on the root key, which is not the store's."""
+    for row, value in job.rows(*credential_record.row_range()):
+        job.objects.credentials += 1
+        try:
+            credential_record.unpack(value)
+        except IsothermError as error:
+            said = f"credential {row[5:].decode('utf-8', 'replace')}: {error}"
+            job.findings.add(Kind.CREDENTIAL_DAMAGED, said)
+
+
+def check_tables(job: Job) -> list[int]:
+    """The tenants there are; tables nobody knows are noted."""
+    tenants: list[int] = []
+    for tenant, letter in job.tables():
+        if tenant != SYSTEM_TENANT and tenant not in tenants:
+            tenants.append(tenant)
+        if letter not in (_SYSTEM_TABLES if tenant == SYSTEM_TENANT else _TENANT_TABLES):
+            said = f"tenant {tenant} has rows in a table {letter!r}, which this program does not know"
+            job.findings.add(Kind.ROW_UNKNOWN, said)
+    return tenants

@@ -1,0 +1,139 @@
+"""What a check would mend, collected as it goes and applied afterwards.
+
+A repair *protects* (puts back what can be derived: counters that are too low, reference rows, index rows) or *drops* (what
+nothing can refer to). Dropping needs certainty, so where a check has found damage that no repair mends, nothing is
+dropped: a row that cannot be read may have referred to it.
+
+Rows are changed by comparing and setting: a row that is not what the check saw stays as it is. So repairs are safe to
+repeat, and a killed repair is taken up by the next. Blocks; one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+
+from isotherm.devices.drive import Drive, explain
+from isotherm.devices.waiting import drive
+from isotherm.errors import Invalid
+from isotherm.meta.port import Meta, Transaction
+from isotherm.movers.fsck.spill import Spill
+
+_CHANGES_A_TRANSACTION = 200
+
+
+class RowChange(msgspec.Struct, frozen=True, array_like=True, tag="row"):
+    """Set `key` from `before` to `after`; None where there is no row."""
+
+    key: bytes
+    before: bytes | None
+    after: bytes | None
+
+
+class FileRemoval(msgspec.Struct, frozen=True, array_like=True, tag="file"):
+    """Remove a file that nothing knows of."""
+
+    path: str
+
+
+Repair = RowChange | FileRemoval
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode: Callable[[bytes], Repair] = msgspec.msgpack.Decoder(Repair).decode
+
+
+class Repairs:
+    """Repairs in the order they were found.
+
+    Args:
+        spill: where they wait; None where none will be made.
+    """
+
+    def __init__(self, spill: Spill | None) -> None:
+        self._spill = spill
+        self._count = 0
+
+    @property
+    def wanted(self) -> bool:
+        return self._spill is not None
+
+    def protect(self, key: bytes, before: bytes | None, after: bytes | None) -> None:
+        self._add(b"p", RowChange(key, before, after))
+
+    def drop(self, key: bytes, before: bytes | None, after: bytes | None = None) -> None:
+        self._add(b"q", RowChange(key, before, after))
+
+    def remove(self, path: Path) -> None:
+        self._add(b"q", FileRemoval(str(path)))
+
+    def apply(self, meta: Meta, device: Drive, *, dropping: bool) -> int:
+        """Make them; how many took effect.
+
+        Args:
+            dropping: False makes only those that protect.
+
+        Raises:
+            NoSpace, Unavailable: what was mended stays mended.
+        """
+        if self._spill is None:
+            return 0
+        done = 0
+        found = self._found(self._spill, dropping)
+        while some := list(islice(found, _CHANGES_A_TRANSACTION)):
+            done += _change(meta, [repair for repair in some if isinstance(repair, RowChange)])
+            for repair in some:
+                if isinstance(repair, FileRemoval):
+                    done += _remove(device, Path(repair.path))
+        return done
+
+    def _add(self, order: bytes, repair: Repair) -> None:
+        if self._spill is not None:
+            self._spill.add(order + self._count.to_bytes(8, "big") + _encode(repair))
+            self._count += 1
+
+    def _found(self, spill: Spill, dropping: bool) -> Iterator[Repair]:
+        for entry in spill.sorted():
+            if entry[:1] == b"q" and not dropping:
+                return
+            yield _decode(entry[9:])
+
+
+def _change(meta: Meta, changes: list[RowChange]) -> int:
+    async def compare_and_set(txn: Transaction) -> int:
+        done = 0
+        for change in changes:
+            if await txn.get(change.key) != change.before:
+                continue
+            if change.after is None:
+                txn.delete(change.key)
+            else:
+                txn.put(change.key, change.after)
+            done += 1
+        return done
+
+    if not changes:
+        return 0
+    try:
+        return drive(meta.transact(compare_and_set))[0]
+    except Invalid:  # too large together
+        if len(changes) == 1:
+            raise
+    half = len(changes) // 2
+    return _change(meta, changes[:half]) + _change(meta, changes[half:])
+
+
+def _remove(device: Drive, path: Path) -> int:
+    with suppress(FileNotFoundError):
+        try:
+            device.unlink(path)
+            device.sync_directory(path.parent)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise explain(error, f"cannot remove {path}") from error
+        return 1
+    return 0
