@@ -93,7 +93,9 @@ def compose(
             Media.PERFORMANCE: [directory.performance, *settings.performance],
             Media.CAPACITY: [directory.capacity, *settings.capacity],
         }
-        segments = LocalSegments.open(media, meta, clock=clock, ids=ids, drive=SystemDrive(), settings=settings.segments)
+        segments = LocalSegments.open(
+            media, meta, clock=clock, ids=ids, drive=SystemDrive(), settings=settings.segments
+        )
     except BaseException:
         meta.close()
         raise
@@ -137,17 +139,10 @@ class AsyncStore:
         self, bucket: str, key: str, *, offset: int = 0, length: int | None = None, version_id: str | None = None
     ) -> bytes:
         """The verified bytes of a version, or of a range of it; a range is cut off at the object's end."""
-        reading = await self.space.open(bucket, key, version_id)
-        offset = min(offset, reading.version.size)
-        rest = reading.version.size - offset
-        wanted = rest if length is None else min(length, rest)
-        ready = reading.now(offset, wanted)
-        return ready if ready is not None else await self._streamed(bucket, key, version_id, offset, wanted)
-
-    async def _streamed(self, bucket: str, key: str, version_id: str | None, offset: int, length: int) -> bytes:
-        async with self.engines.segments.reading():
-            reading = await self.space.open(bucket, key, version_id)
-            return await reading.read(offset, min(length, reading.version.size - offset))
+        with await self.space.open(bucket, key, version_id) as reading:
+            offset = min(offset, reading.version.size)
+            rest = reading.version.size - offset
+            return await reading.read(offset, rest if length is None else min(length, rest))
 
     async def iterate(self, bucket: str, prefix: str = "") -> AsyncIterator[Entry]:
         """Every key under a prefix, in order, page by page: each page is one consistent state."""

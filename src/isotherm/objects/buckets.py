@@ -64,7 +64,7 @@ async def _delete_some(context: Context, name: str) -> bool:
         uploads = await txn.range(prefix, successor(prefix), _UPLOADS_A_TRANSACTION)
         for row, _ in uploads:
             txn.delete(row)
-            txn.put(garbage_row(context.tenant, b"m", row[STAMP_TAIL]), b"")
+            txn.put(garbage_row(context.tenant, b"m", row[STAMP_TAIL]), b"", stamp=txn.stamp())
         if len(uploads) == _UPLOADS_A_TRANSACTION:
             return False
         txn.delete(bucket_row(context.tenant, name))

@@ -123,8 +123,7 @@ async def _checksum_of(
     """A checksum the source does not have yet, and the stamp of the version it was computed of."""
     if algorithm is None:
         return None, None
-    async with context.segments.reading():
-        reading = await open_version(context, *source, None)
+    with await open_version(context, *source, None) as reading:
         version = reading.version
         if version.checksum is not None and version.checksum.algorithm is algorithm:
             return None, None

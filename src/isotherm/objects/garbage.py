@@ -1,14 +1,15 @@
 """What deletes leave for later: manifests to dismantle, tag sets to remove. Done piece by piece by a mover.
 
 A garbage row is written in the transaction that made its subject unreachable, and goes in the one that removes the
-subject's last row: killed at any point, the work is found again.
+subject's last row: killed at any point, the work is found again. It begins with the stamp of that commit: as long as a
+reader may have opened the subject before, the work waits.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from isotherm.meta.port import Meta, Transaction
+from isotherm.meta.port import STAMP_BYTES, Meta, Transaction
 from isotherm.objects.layout import (
     STAMP_TAIL,
     garbage_row,
@@ -34,11 +35,13 @@ async def sweep(meta: Meta, segments: Segments, tenant: int, *, limit: int = 100
     prefix = table(tenant, b"X")
     rows = await meta.range(prefix, successor(prefix), limit)
     for row, value in rows:
+        if not await segments.settled(value[:STAMP_BYTES]):
+            continue
         kind, identity = row[len(prefix) : len(prefix) + 1], row[STAMP_TAIL]
         if kind == b"m":
             await _dismantle(meta, segments, tenant, identity)
         else:
-            await _remove_tag_set(meta, tenant, identity, value)
+            await _remove_tag_set(meta, tenant, identity, value[STAMP_BYTES:])
     return len(rows)
 
 

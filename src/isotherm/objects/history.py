@@ -136,7 +136,7 @@ class History:
             await self._release_manifest(record)
         if record.tag_set:
             position = tag_position(self._bucket.id, self._key, record.stamp)
-            self._txn.put(garbage_row(self._tenant, b"g", record.tag_set), position)
+            self._txn.put(garbage_row(self._tenant, b"g", record.tag_set), position, stamp=self._txn.stamp())
         for name, value in record.tags.items():
             position = tag_position(self._bucket.id, self._key, record.stamp)
             self._txn.delete(tag_index(self._tenant, name, value) + position)
@@ -148,7 +148,7 @@ class History:
             self._txn.delete(prefix + record.reference)
             if any(row != prefix + record.reference for row, _ in rows):
                 return
-        self._txn.put(garbage_row(self._tenant, b"m", record.manifest), b"")
+        self._txn.put(garbage_row(self._tenant, b"m", record.manifest), b"", stamp=self._txn.stamp())
 
     def _demote(self, live: bytes) -> None:
         stamp = live[:STAMP_BYTES]

@@ -117,10 +117,14 @@ async def list_objects(
     return Listing(entries, [p.decode() for p in walk.prefixes], walk.last[0].decode() if walk.last else None)
 
 
-class _VersionRows:
-    """Live rows and the other versions of a bucket, merged: of each key the live one first, then newest to oldest.
+_Placed = tuple[bytes, bool]
+"""A version's row, and whether it is live."""
 
-    The tie of a live row is empty; that of another is its inverted stamp.
+
+class _VersionRows:
+    """Live rows and the other versions of a bucket, merged: of each key the newest first, which is the live one if any.
+
+    A row's tie is its inverted stamp, wherever it lies: between two pages a version may become live, or cease to be.
     """
 
     def __init__(self, context: Context, reader: Reader, bucket: Bucket) -> None:
@@ -128,16 +132,19 @@ class _VersionRows:
         self._live = live_table(context.tenant, bucket.id)
         self._others = versions_table(context.tenant, bucket.id)
 
-    async def fetch(self, key: bytes, tie: bytes, size: int) -> Rows[bytes]:
-        live_from = key if tie == _FIRST else key + b"\0"
-        live = await self._reader.range(self._live + live_from, successor(self._live), size)
+    async def fetch(self, key: bytes, tie: bytes, size: int) -> Rows[_Placed]:
+        live = await self._reader.range(self._live + key, successor(self._live), size + 1)
         other_from = self._others + (escape(key) + tie if tie else escape(key)[:-2])
         others = await self._reader.range(other_from, successor(self._others), size)
-        rows: Rows[bytes] = [(row[len(self._live) :], _FIRST, value) for row, value in live]
+        rows: Rows[_Placed] = [
+            (row[len(self._live) :], invert(value[:STAMP_BYTES]), (value, True)) for row, value in live
+        ]
         for row, value in others:
             owner, at = unescape(row[len(self._others) :])
-            rows.append((owner, row[len(self._others) + at :], value))
+            rows.append((owner, row[len(self._others) + at :], (value, False)))
         rows.sort(key=lambda row: row[:2])
+        if rows and rows[0][:2] < (key, tie):
+            del rows[0]
         return rows[:size]
 
 
@@ -172,9 +179,9 @@ async def list_versions(
         entries = await _version_entries(context, snapshot, bucket, walk.rows)
     last = walk.last
     version = None
-    if last and walk.rows and walk.rows[-1][0] == last[0]:
+    if last and last[1]:
         # by its stamp even where its id is "null": a page may be deleted before the next one is asked for
-        version = walk.rows[-1][2][:STAMP_BYTES].hex()
+        version = invert(last[1]).hex()
     return Listing(entries, [p.decode() for p in walk.prefixes], last[0].decode() if last else None, version)
 
 
@@ -194,13 +201,13 @@ async def _tie_after(context: Context, reader: Reader, bucket: Bucket, key: byte
     return invert(stamp) + b"\0"
 
 
-async def _version_entries(context: Context, reader: Reader, bucket: Bucket, rows: Rows[bytes]) -> list[Entry]:
+async def _version_entries(context: Context, reader: Reader, bucket: Bucket, rows: Rows[_Placed]) -> list[Entry]:
     """The newest row of a key is the live one or, where there is none, the first of the others."""
     entries: list[Entry] = []
     previous: bytes | None = None
-    for key, tie, value in rows:
-        latest = tie == _FIRST
-        if not latest and key != previous and is_marker(value):  # a marker may be the newest; another version never is
+    for key, tie, (value, live) in rows:
+        latest = live
+        if not live and key != previous and is_marker(value):  # a marker may be the newest; another version never is
             newest = await _newest_tie(context, reader, bucket, key)
             latest = newest == tie
         entries.append(as_entry(value, key.decode(), latest))

@@ -123,8 +123,7 @@ async def copy_part(
 ) -> tuple[Part, Version]:
     """See `Space.copy_part`. The bytes pass through this process: a part's checksums must be its own."""
     bucket, key, upload_id, number = target
-    async with context.segments.reading():
-        reading = await open_version(context, *source, condition)
+    with await open_version(context, *source, condition) as reading:
         offset, length = source_range or (0, reading.version.size)
         if offset + length > reading.version.size:
             raise Invalid("The requested range is not satisfiable", code="InvalidRange")
@@ -160,7 +159,7 @@ async def abort(context: Context, bucket_name: str, key: str, upload_id: str) ->
     async def commit(txn: Transaction) -> None:
         row, _ = await find_upload(context, txn, bucket_name, key, upload_id)
         txn.delete(row)
-        txn.put(garbage_row(context.tenant, b"m", parse_upload_id(upload_id)), b"")
+        txn.put(garbage_row(context.tenant, b"m", parse_upload_id(upload_id)), b"", stamp=txn.stamp())
 
     await context.meta.transact(commit)
 

@@ -1,7 +1,7 @@
 """GET and HEAD: find a version, open its bytes.
 
 A small object's bytes are one look-up and one read away. Larger ones lie under a manifest whose parts are read as they
-are needed. When a segment is gone (compaction moved its extents), the same version is resolved again and reading goes on.
+are needed, and are held until the reading is closed: what is overwritten or removed meanwhile is read to its end. When a segment is gone (compaction moved its extents), the same version is resolved again and reading goes on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from isotherm.objects.layout import manifest_row, part_row
 from isotherm.objects.locate import locate
 from isotherm.objects.model import Part, ReadCondition, Version
 from isotherm.objects.records import as_version, decode_index, decode_part, decode_record
-from isotherm.segments.port import Extent
+from isotherm.segments.port import Extent, Hold
 
 _RESOLVE_TRIES = 5
 
@@ -34,21 +34,24 @@ async def head(context: Context, bucket: str, key: str, version: str | None) -> 
 async def open_version(
     context: Context, bucket: str, key: str, version: str | None, condition: ReadCondition | None
 ) -> Reading:
-    tries = 0
-    while True:
+    found = await head(context, bucket, key, version)
+    if condition is not None:
+        check_read(condition, found)
+    if not found.manifest:
+        return Reading(context, bucket, found, None)
+    # What takes long to read is held before it is resolved for good: overwritten or removed meanwhile, it is read to its end
+    hold = await context.segments.hold()
+    try:
         found = await head(context, bucket, key, version)
         if condition is not None:
             check_read(condition, found)
-        reading = Reading(context, bucket, found)
-        try:
-            if found.manifest:
-                await reading.load()
-        except Unavailable:  # overwritten or removed, and dismantled since: what is there now is the answer
-            tries += 1
-            if tries == _RESOLVE_TRIES:
-                raise
-        else:
-            return reading
+        reading = Reading(context, bucket, found, hold)
+        if found.manifest:
+            await reading.load()
+    except BaseException:
+        hold.release()
+        raise
+    return reading
 
 
 class Reading:
@@ -57,9 +60,10 @@ class Reading:
     Used from one coroutine or thread at a time.
     """
 
-    __slots__ = ("_bucket", "_context", "_index", "_parts", "_starts", "version")
+    __slots__ = ("_bucket", "_context", "_hold", "_index", "_parts", "_starts", "version")
 
-    def __init__(self, context: Context, bucket: str, version: Version) -> None:
+    def __init__(self, context: Context, bucket: str, version: Version, hold: Hold | None) -> None:
+        self._hold = hold
         self._context = context
         self._bucket = bucket
         self.version = version
@@ -123,7 +127,12 @@ class Reading:
                 await self._resolve_again()
 
     def close(self) -> None:
-        """Nothing is held between calls."""
+        """Let go of a large object's bytes. Twice does no harm."""
+        if self._hold is not None:
+            self._hold.release()
+
+    def __del__(self) -> None:
+        self.close()  # a reader that was dropped must not hold its bytes for ever
 
     def __enter__(self) -> Reading:
         return self

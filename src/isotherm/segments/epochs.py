@@ -32,6 +32,18 @@ _SLOTS_MOST = 4_096
 _READS = 3
 
 
+class Hold:
+    """See `segments.port.Hold`."""
+
+    __slots__ = ("_epochs",)
+
+    def __init__(self, epochs: ReaderEpochs) -> None:
+        self._epochs = epochs
+
+    def release(self) -> None:
+        self._epochs.release(self)
+
+
 class ReaderEpochs:
     """The readers of this process, and a view of everybody's.
 
@@ -49,20 +61,33 @@ class ReaderEpochs:
         self._readers: dict[object, bytes] = {}
         self._published: bytes | None = None
 
+    async def hold(self) -> Hold:
+        """See `Segments.hold`."""
+        stamp = await self._meta.readable_since()
+        held = Hold(self)
+        with self._lock:
+            self._readers[held] = stamp
+            try:
+                self._publish()
+            except BaseException:
+                del self._readers[held]
+                raise
+        return held
+
+    def release(self, held: Hold) -> None:
+        """End a hold; a second time does nothing."""
+        with self._lock:
+            if self._readers.pop(held, None) is not None:
+                self._publish()
+
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[None]:
         """See `Segments.reading`."""
-        reader = object()
-        stamp = await self._meta.readable_since()
-        with self._lock:
-            self._readers[reader] = stamp
-            self._publish()
+        held = await self.hold()
         try:
             yield
         finally:
-            with self._lock:
-                del self._readers[reader]
-                self._publish()
+            held.release()
 
     def oldest(self) -> bytes | None:
         """The oldest stamp any living process has published; None when nobody reads.

@@ -9,8 +9,8 @@ Any thread or coroutine of the process that opened it; in a forked child every c
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from isotherm.segments.epochs import ReaderEpochs
 from isotherm.segments.files import SegmentFiles
 from isotherm.segments.format import ExtentHeader, check_owner
 from isotherm.segments.lanes import Lanes, Sink
-from isotherm.segments.port import BLOCK_BYTES, Buffer, Extent, ExtentStream, Media
+from isotherm.segments.port import BLOCK_BYTES, Buffer, Extent, ExtentStream, Hold, Media
 from isotherm.segments.reader import ExtentReader
 from isotherm.segments.reclaim import Reclaim
 from isotherm.segments.recovery import Recovered, Recovery
@@ -137,6 +137,14 @@ class LocalSegments:
         self._guard.check()
         return self._epochs.reading()
 
+    async def hold(self) -> Hold:
+        self._guard.check()
+        return await self._epochs.hold()
+
+    async def settled(self, stamp: bytes) -> bool:
+        oldest = await offload(self._epochs.oldest)
+        return oldest is None or oldest >= stamp
+
     async def refer(self, txn: Transaction, extents: Collection[Extent]) -> None:
         await accounting.refer(txn, extents)
 
@@ -207,9 +215,8 @@ class LocalSegments:
             return
         self._closed = True
         # On a thread of its own: sealing waits for the metadata, which must not happen where an event loop runs.
-        thread = threading.Thread(target=self._seal_all, name="segments-close")
-        thread.start()
-        thread.join()
+        with ThreadPoolExecutor(1, "segments-close") as thread:
+            thread.submit(self._seal_all).result()
 
     def _seal_all(self) -> None:
         for writer in self._writers.values():

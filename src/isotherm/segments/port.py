@@ -79,6 +79,12 @@ class ExtentStream(Protocol):
         ...
 
 
+class Hold(Protocol):
+    """A reader that is under way. Release it, from any thread; twice does no harm."""
+
+    def release(self) -> None: ...
+
+
 class Referrer(Protocol):
     """How a data model finds and rewrites its own references. Registered for the first byte of its owners."""
 
@@ -130,6 +136,14 @@ class Segments(Protocol):
         No segment that such a reader can have resolved is unlinked until it leaves. Small reads go without: they may
         meet `NotFound` and resolve again.
         """
+        ...
+
+    async def hold(self) -> Hold:
+        """As `reading`, where the reader's end is not the end of a block."""
+        ...
+
+    async def settled(self, stamp: bytes) -> bool:
+        """Whether no reader of any process holds anything that the commit `stamp` made unreachable."""
         ...
 
     async def refer(self, txn: Transaction, extents: Collection[Extent]) -> None:
