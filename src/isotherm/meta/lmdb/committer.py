@@ -32,7 +32,17 @@ class BatchCommitter:
         self.failure: str | None = None
 
     def commit(self, batch: Sequence[Request]) -> list[Outcome]:
-        """One outcome for each request, in order. Blocks for the writer lock and the sync."""
+        """One outcome for each request, in order. Blocks for the writer lock and the sync.
+
+        Who has lost most often goes first: of many that contend for one key a batch lets one win, and each gets there.
+        """
+        if any(request.losses for request in batch):
+            order = sorted(range(len(batch)), key=lambda position: -batch[position].losses)
+            settled = dict(zip(order, self._commit([batch[position] for position in order]), strict=True))
+            return [settled[position] for position in range(len(batch))]
+        return self._commit(batch)
+
+    def _commit(self, batch: Sequence[Request]) -> list[Outcome]:
         outcomes: list[Outcome] = []
         for group in _rounds(batch):
             try:

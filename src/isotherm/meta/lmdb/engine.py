@@ -26,7 +26,7 @@ from isotherm.ids import Ids
 from isotherm.meta.lmdb import feed as feeds
 from isotherm.meta.lmdb import keys, rows
 from isotherm.meta.lmdb.committer import BatchCommitter
-from isotherm.meta.lmdb.environment import CopyInfo, Environment, epoch_step, explain, open_environment
+from isotherm.meta.lmdb.environment import CopyInfo, Environment, Statistics, epoch_step, explain, open_environment
 from isotherm.meta.lmdb.member import NewEpoch, Request, Trim
 from isotherm.meta.lmdb.presence import Turns, claim_handle
 from isotherm.meta.lmdb.remote import ForeignCommitter, RemoteCommitter
@@ -37,7 +37,7 @@ T = TypeVar("T")
 Role = Literal["server", "foreign"]
 
 MAP_BYTES = 1 << 40
-ATTEMPTS = 100
+ATTEMPTS = 500
 GATHER_S = 0.0003
 TRIM_MOST = 10_000
 _TRIM_STEP = 2_000  # removed in one batch, which other writers wait for
@@ -132,9 +132,9 @@ class LmdbMeta:
 
     async def transact(self, fn: Callable[[Transaction], Awaitable[T]]) -> tuple[T, Committed]:
         """See `port.Meta.transact`; also raises `SnapshotExpired` for a function that takes longer than allowed."""
-        for _ in range(ATTEMPTS):
+        for losses in range(ATTEMPTS):
             with LmdbSnapshot(self._environment, self._clock) as snapshot:
-                txn = LmdbTransaction(snapshot)
+                txn = LmdbTransaction(snapshot, losses)
                 result = await fn(txn)
                 member = txn.member()
             if member is None:
@@ -194,9 +194,14 @@ class LmdbMeta:
     def write_failure(self) -> str | None:
         """Why this process writes no more, after the medium failed a write or a sync; None while all is well.
 
-        Reading goes on. Open the store in a new process, or close this handle and open again.
+        Reading goes on, unless it was LMDB's meta page that could not be written: then it is refused as well. Open the
+        store in a new process, or close this handle and open again.
         """
         return self._local.failure
+
+    def statistics(self) -> Statistics:
+        """Figures for telemetry; costs microseconds."""
+        return self._environment.statistics()
 
     def clear_stale_readers(self) -> int:
         """Free the reader slots of processes that have died; how many. The mover calls this now and then."""

@@ -31,6 +31,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
     stamped: key → (ordinal, value).
     placed: (prefix, ordinal, value) of `put_at`.
     appends: (feed, ordinal, value).
+    losses: how often it has lost to a conflict already.
     """
 
     reads: dict[bytes, bytes | None]
@@ -42,6 +43,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
     appends: list[tuple[bytes, int, bytes]]
     stamps: int
     size_bytes: int
+    losses: int = 0
 
 
 class Trim(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
@@ -51,6 +53,7 @@ class Trim(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
     keep: int
     most: int
     size_bytes: int = 0
+    losses: int = 0
 
 
 class NewEpoch(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
@@ -58,6 +61,7 @@ class NewEpoch(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
 
     step: int
     size_bytes: int = 0
+    losses: int = 0
 
 
 Request = Member | Trim | NewEpoch

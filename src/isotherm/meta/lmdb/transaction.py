@@ -81,6 +81,7 @@ class LmdbTransaction:
     __slots__ = (
         "_adds",
         "_appends",
+        "_losses",
         "_placed",
         "_ranges",
         "_reads",
@@ -91,7 +92,7 @@ class LmdbTransaction:
         "_writes",
     )
 
-    def __init__(self, snapshot: LmdbSnapshot) -> None:
+    def __init__(self, snapshot: LmdbSnapshot, losses: int = 0) -> None:
         self._snapshot = snapshot
         self._reads: dict[bytes, bytes | None] = {}
         self._ranges: list[RangeRead] = []
@@ -102,6 +103,7 @@ class LmdbTransaction:
         self._appends: list[tuple[bytes, int, bytes]] = []
         self._stamps = 0
         self._size = 0
+        self._losses = losses
 
     async def get(self, key: bytes) -> bytes | None:
         if key in self._writes:
@@ -230,6 +232,7 @@ class LmdbTransaction:
             self._appends,
             self._stamps,
             self._size,
+            self._losses,
         )
 
 
