@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from isotherm.errors import Invalid
+from isotherm.movers.settings import MoverSettings
 from isotherm.segments.settings import SegmentSettings
 
 PREFIX = "ISOTHERM_"
@@ -72,6 +73,7 @@ class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
     segments: SegmentSettings = field(default_factory=SegmentSettings)
     feed: FeedSettings = field(default_factory=FeedSettings)
+    movers: MoverSettings = field(default_factory=MoverSettings)
 
 
 def environment() -> dict[str, str]:

@@ -10,7 +10,7 @@ a child that uses its parent's raises `ForkedHandle`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -22,6 +22,7 @@ from isotherm.devices.drive import SystemDrive
 from isotherm.devices.waiting import drive
 from isotherm.ids import Ids, SystemIds
 from isotherm.meta.lmdb.engine import LmdbMeta
+from isotherm.movers.round import RoundReport, Rounds
 from isotherm.objects.layout import ROOT_TENANT
 from isotherm.objects.model import (
     Attributes,
@@ -62,6 +63,13 @@ class Engines:
     def space(self, tenant: int = ROOT_TENANT) -> Space:
         """The objects of a tenant."""
         return Space(tenant, self.meta, self.segments, self.clock, self.ids)
+
+    def rounds(self, stopping: Callable[[], bool] = lambda: False) -> Rounds:
+        """Background work, to be done by whoever has time for it."""
+        retained, settings = self.settings.feed.retained, self.settings.movers
+        return Rounds(
+            self.meta, self.segments, clock=self.clock, feed_retained=retained, settings=settings, stopping=stopping
+        )
 
     def close(self) -> None:
         self.segments.close()
@@ -170,6 +178,7 @@ class Store:
         self._async = AsyncStore(engines)
         self.engines = engines
         self.space = engines.space()
+        self._rounds = engines.rounds()
 
     # buckets
     def create_bucket(self, name: str) -> Bucket:
@@ -233,6 +242,13 @@ class Store:
             page = drive(self.space.list(bucket, prefix=prefix, after=after))
             yield from page.entries
             after = page.next_key
+
+    def maintain(self) -> RoundReport:
+        """One bounded round of background work (`movers/round.py`), which a server does by itself.
+
+        A program whose store no server serves calls it now and then: dead space comes back, old feed records go.
+        """
+        return drive(self._rounds.run())
 
     # tags and feed
     def tags(self, bucket: str, key: str) -> Mapping[str, str]:

@@ -36,6 +36,7 @@ from isotherm.movers.fsck.segments import SegmentCheck
 from isotherm.movers.fsck.spill import Spill
 from isotherm.movers.fsck.tags import Tags
 from isotherm.movers.fsck.versions import Left, Use, Versions
+from isotherm.movers.round import tenants
 from isotherm.objects.garbage import sweep
 from isotherm.objects.layout import FEED
 from isotherm.segments.files import SegmentFiles
@@ -129,8 +130,7 @@ def repair(
     with ExitStack() as stack:
         before, repairs, certain = _in_place(store, _scratch(store, stack), way)
         mended = repairs.apply(store.meta, store.device, dropping=certain)
-        tenants = drive(tenants_of(store.meta))
-        for tenant in tenants:
+        for tenant in drive(tenants(store.meta)):
             while drive(sweep(store.meta, store.segments, tenant)):
                 progress("sweeping", 0, None)
     if not mended:
@@ -183,7 +183,7 @@ def _run(store: Checked, job: Job, way: _Way, *, hot: bool) -> Report:
         Versions(job, tenant, left).run()
         Manifests(job, tenant, left).run()
         Tags(job, tenant, left).run()
-    check_feed(job)
+    check_feed(job, store.meta)
     check_credentials(job)
     files = SegmentFiles(store.directories, store.meta, clock=store.clock, ids=store.ids, drive=store.device)
     depth = way.depth
@@ -208,17 +208,6 @@ def _name_damaged(job: Job, tenant: int, left: Left) -> None:
         if (tenant, use.manifest) in job.damaged_manifests:
             name = use.named(job, tenant)
             job.findings.add(Kind.OBJECT_DAMAGED, f"{name} cannot be read whole", of=name, size=use.size)
-
-
-async def tenants_of(meta: Meta) -> list[int]:
-    """Every tenant but the system's that has rows, found by seeking from one to the next."""
-    found: list[int] = []
-    start = (1).to_bytes(4, "big")
-    while page := await meta.range(start, b"\xff", 1):
-        tenant = int.from_bytes(page[0][0][:4], "big")
-        found.append(tenant)
-        start = (tenant + 1).to_bytes(4, "big")
-    return found
 
 
 def _scratch(store: Checked, stack: ExitStack) -> Path:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from isotherm.devices.waiting import drive
-from isotherm.errors import IsothermError
+from isotherm.errors import CursorExpired, IsothermError
+from isotherm.meta.port import Meta
 from isotherm.movers.fsck.findings import Kind
 from isotherm.movers.fsck.job import Job
 from isotherm.objects.events import decode_event
@@ -16,18 +17,26 @@ _TENANT_TABLES = set(map(bytes, zip(b"BbLVNUPMCGXI", strict=False)))
 _PAGE = 5_000
 
 
-def check_feed(job: Job) -> None:
-    """Every record can be read, lies behind the one before it, and is no later than the newest commit."""
+def check_feed(job: Job, current: Meta) -> None:
+    """Every record up to the newest commit can be read, and lies behind the one before it.
+
+    Args:
+        current: the store's own metadata; a copy is of another epoch, in which no cursor of the store is good.
+    """
     cursor: bytes | None = None
     while True:
-        page = drive(job.meta.feed(FEED, cursor, _PAGE))
+        try:
+            page = drive(current.feed(FEED, cursor, _PAGE))
+        except CursorExpired:  # trimmed meanwhile
+            cursor, job.objects.feed_records = None, 0
+            continue
         for stamp, value in page.records:
-            job.objects.feed_records += 1
+            if stamp > job.newest:
+                return
             if cursor is not None and stamp <= cursor:
                 job.findings.add(Kind.FEED_DAMAGED, f"record {stamp.hex()} of the feed is out of order")
-            if stamp > job.newest:
-                job.findings.add(Kind.FEED_DAMAGED, f"record {stamp.hex()} of the feed is later than the newest commit")
             cursor = stamp
+            job.objects.feed_records += 1
             try:
                 decode_event(value)
             except ValueError as error:

@@ -1,0 +1,151 @@
+"""One bounded round of background work, for the mover of a server and for programs that maintain their own store.
+
+A round seals segments of processes that died, aborts uploads that are too old, dismantles what objects left behind,
+compacts, unlinks what no reader holds, trims the change feed, and frees reader slots of the dead. Each task bounds its
+own share; one that fails is reported, is tried again in the next round, and holds up no other.
+
+Everything is safe to repeat and safe beside other processes doing the same. `Rounds` remembers only where long walks had
+come; a new one starts from the beginning. A coroutine for any loop, or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from isotherm.clock import Clock
+from isotherm.errors import IsothermError
+from isotherm.meta.lmdb import LmdbMeta
+from isotherm.meta.port import Meta
+from isotherm.movers.compaction import Compaction, CompactionReport, CompactionSettings
+from isotherm.movers.settings import MoverSettings
+from isotherm.movers.uploads import expire_uploads
+from isotherm.objects.garbage import sweep
+from isotherm.objects.layout import FEED
+from isotherm.objects.referrer import PartReferrer, VersionReferrer
+from isotherm.segments.local import LocalSegments
+from isotherm.segments.port import Referrer
+from isotherm.segments.recovery import Recovered
+
+_UPLOADS_A_ROUND = 10_000
+
+
+@dataclass(slots=True)
+class RoundReport:
+    """What a round did.
+
+    Args:
+        recovered: see `Recovery`. `compaction`: see `CompactionReport`.
+        uploads: multipart uploads aborted for their age.
+        garbage: garbage rows worked on.
+        trimmed: feed records removed.
+        readers: reader slots of dead processes freed.
+        failed: task → why it failed.
+        more: work is left that can be done at once; else sleep.
+    """
+
+    recovered: Recovered = field(default_factory=Recovered)
+    compaction: CompactionReport = field(default_factory=CompactionReport)
+    uploads: int = 0
+    garbage: int = 0
+    trimmed: int = 0
+    readers: int = 0
+    failed: dict[str, IsothermError] = field(default_factory=dict)
+    more: bool = False
+
+
+class Rounds:
+    """The background work of one process.
+
+    Args:
+        feed_retained: records of the change feed to keep.
+        stopping: asked between tasks; True ends the round.
+    """
+
+    def __init__(
+        self,
+        meta: LmdbMeta,
+        segments: LocalSegments,
+        *,
+        clock: Clock,
+        feed_retained: int,
+        settings: MoverSettings | None = None,
+        compaction: CompactionSettings | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._meta = meta
+        self._segments = segments
+        self._clock = clock
+        self._feed_retained = feed_retained
+        self._settings = settings or MoverSettings()
+        self._stopping = stopping
+        referrers: dict[bytes, Referrer] = {b"o": VersionReferrer(), b"p": PartReferrer()}
+        self._compaction = Compaction(segments, meta, referrers, clock=clock, settings=compaction)
+        self._looked_at: dict[int, bytes] = {}
+
+    async def run(self) -> RoundReport:
+        """Do one round. Errors of the platform end up in `RoundReport.failed`, all others are raised."""
+        report = RoundReport()
+        tasks: dict[str, Callable[[RoundReport], Awaitable[None]]] = {
+            "recovery": self._recover,
+            "uploads": self._expire,
+            "garbage": self._collect,
+            "compaction": self._compact,
+            "feed": self._trim,
+            "readers": self._free_readers,
+        }
+        for name, task in tasks.items():
+            if self._stopping():
+                break
+            try:
+                await task(report)
+            except IsothermError as error:
+                report.failed[name] = error
+        return report
+
+    async def _recover(self, report: RoundReport) -> None:
+        report.recovered = await self._segments.recover()
+
+    async def _expire(self, report: RoundReport) -> None:
+        age_s = self._settings.uploads_expire_s
+        if age_s is None:
+            return
+        before_ms = self._clock.now_ms() - int(age_s * 1_000)
+        for tenant in await tenants(self._meta):
+            after = self._looked_at.pop(tenant, b"")
+            aborted, after = await expire_uploads(
+                self._meta, tenant, before_ms=before_ms, after=after, limit=_UPLOADS_A_ROUND
+            )
+            report.uploads += aborted
+            if after:
+                self._looked_at[tenant] = after
+                report.more = True
+
+    async def _collect(self, report: RoundReport) -> None:
+        limit = self._settings.garbage_a_round
+        for tenant in await tenants(self._meta):
+            found = await sweep(self._meta, self._segments, tenant, limit=limit)
+            report.garbage += found
+            report.more |= found >= limit
+
+    async def _compact(self, report: RoundReport) -> None:
+        report.compaction = await self._compaction.step()
+        report.more |= report.compaction.more
+
+    async def _trim(self, report: RoundReport) -> None:
+        report.trimmed = await self._meta.trim(FEED, self._feed_retained)
+        report.more |= report.trimmed > 0
+
+    async def _free_readers(self, report: RoundReport) -> None:
+        report.readers = self._meta.clear_stale_readers()
+
+
+async def tenants(meta: Meta) -> list[int]:
+    """Every tenant but the system's that has rows, found by seeking from one to the next."""
+    found: list[int] = []
+    start = (1).to_bytes(4, "big")
+    while page := await meta.range(start, b"\xff", 1):
+        tenant = int.from_bytes(page[0][0][:4], "big")
+        found.append(tenant)
+        start = (tenant + 1).to_bytes(4, "big")
+    return found

@@ -1,0 +1,18 @@
+"""What an operator may set about background work. Frozen; passed in at construction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class MoverSettings:
+    """Times in seconds.
+
+    Args:
+        uploads_expire_s: age at which a multipart upload that was not completed is aborted; None: never.
+        garbage_a_round: garbage rows of a tenant worked on in one round, at most.
+    """
+
+    uploads_expire_s: float | None = None
+    garbage_a_round: int = 1_000
