@@ -18,9 +18,7 @@ from isotherm.meta.port import KEY_BYTES
 RUNS = st.sampled_from([1, 2, NEXT - 1, NEXT, NEXT + 1, FIRST - 1, FIRST, FIRST + 1])
 PIECES = st.builds(lambda byte, count: bytes((byte,)) * count, st.sampled_from([0, 97, 98, 254, 255]), RUNS)
 KEYS = (
-    st.lists(PIECES, min_size=1, max_size=5)
-    .map(b"".join)
-    .filter(lambda key: len(key) <= KEY_BYTES and key < b"\xff")
+    st.lists(PIECES, min_size=1, max_size=5).map(b"".join).filter(lambda key: len(key) <= KEY_BYTES and key < b"\xff")
 )
 VALUES = st.one_of(st.binary(max_size=3), st.just(b"v" * 3_000))
 BOUNDS = st.one_of(KEYS, st.just(b""), st.just(b"\xff"))

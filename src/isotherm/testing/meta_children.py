@@ -43,6 +43,11 @@ class Child:
         theirs.close()
         assert self.receive() == READY
 
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
     def receive(self) -> Any:
         """The next thing it says. Raises EOFError when it has ended."""
         if not self.pipe.poll(PATIENCE_S):
@@ -63,8 +68,7 @@ class Child:
 
     def kill(self) -> None:
         """SIGKILL; returns when it is dead."""
-        assert self._process.pid is not None
-        os.kill(self._process.pid, signal.SIGKILL)
+        os.kill(self.pid, signal.SIGKILL)
         self._process.join(PATIENCE_S)
 
     def end(self) -> list[Any]:

@@ -1,7 +1,8 @@
 """How a foreign process commits: by itself while no server is alive, else through the server's socket.
 
 Runs on the committer's thread of the foreign process, which may block. A request whose frame has not left this process
-whole is safe to try again; one that has and gets no answer ends as `Unavailable` with its outcome unknown.
+whole, or that the server says it has not read, is safe to try again; one that has left and gets no answer ends as
+`Unavailable` with its outcome unknown.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class RemoteCommitter:
         self._frames = wire.Frames()
 
     def submit(self, requests: Sequence[Request]) -> dict[int, Outcome]:
-        """Outcomes by position. A position that is missing was not sent: nothing has happened to it."""
+        """Outcomes by position. A position that is missing was not sent or not read: nothing has happened to it."""
         outcomes: dict[int, Outcome] = {}
         ends: list[tuple[int, int]] = []
         stream = bytearray()
@@ -77,6 +78,9 @@ class RemoteCommitter:
                     raise ConnectionError("the server closed the connection")
                 for body in self._frames.feed(data):
                     position, outcome = wire.answer_of(body)
+                    if position == wire.GOODBYE:
+                        self.close()
+                        return
                     asked.remove(position)
                     outcomes[position] = outcome
         except (OSError, KeyError, msgspec.DecodeError, IsothermError) as error:
@@ -99,7 +103,8 @@ class RemoteCommitter:
 class ForeignCommitter:
     """Commits batches of a process that is no part of the server."""
 
-    def __init__(self, local: BatchCommitter, turns: Turns, remote: RemoteCommitter) -> None:
+    def __init__(self, local: BatchCommitter, turns: Turns, remote: RemoteCommitter, attempts: int = ATTEMPTS) -> None:
+        self._attempts = attempts
         self._local = local
         self._turns = turns
         self._remote = remote
@@ -108,7 +113,7 @@ class ForeignCommitter:
     def commit(self, batch: Sequence[Request]) -> list[Outcome]:
         """One outcome for each request, in order."""
         outcomes: dict[int, Outcome] = {}
-        for _ in range(ATTEMPTS):
+        for _ in range(self._attempts):
             pending = [position for position in range(len(batch)) if position not in outcomes]
             requests = [batch[position] for position in pending]
             if self._turns.take():

@@ -75,6 +75,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._answering: set[asyncio.Task[None]] = set()
         self._in_flight_bytes = 0
+        self._draining = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -118,14 +119,17 @@ class _Connection(asyncio.Protocol):
         self._in_flight_bytes -= size
         if not self._transport.is_closing():
             self._transport.write(b"".join(answers))
-            self._transport.resume_reading()
+            if not self._draining:
+                self._transport.resume_reading()
 
     async def drain(self) -> None:
         """Answer what has arrived, then close."""
         assert self._transport is not None
+        self._draining = True
         self._transport.pause_reading()
         while self._answering:
             await asyncio.wait(self._answering)
+        self._transport.write(wire.answer_frame(wire.GOODBYE, None))
         self._transport.close()
 
 

@@ -1,8 +1,9 @@
 """The wire format between a foreign process and the server that commits for it, over a Unix socket.
 
 A frame is `length u32 ‖ version u8 ‖ body`, big-endian, the length counting version and body. A request's body is the
-MessagePack of [id, request], an answer's of [id, answer]; answers come in any order. Pure functions, and a buffer that
-cuts a stream into frames. Format: docs/formats/meta-lmdb.md.
+MessagePack of [id, request], an answer's of [id, answer]; answers come in any order. An answer with the id GOODBYE says
+that the server has read nothing since: what it has not answered before it, it has not done and will not do. Pure
+functions, and a buffer that cuts a stream into frames. Format: docs/formats/meta-lmdb.md.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from isotherm.meta.lmdb.member import Outcome, Request
 
 VERSION = 1
 FRAME_BYTES_MOST = 32 << 20
+GOODBYE = -1
+_LENGTH_BYTES = 4
 
 
 class Failure(msgspec.Struct, frozen=True, array_like=True):
@@ -90,10 +93,12 @@ class Frames:
         """
         self._buffer += data
         start = 0
-        while len(self._buffer) - start >= 5:
+        while len(self._buffer) - start >= _LENGTH_BYTES:
             (length,) = rows.U32.unpack_from(self._buffer, start)
             if not 1 <= length <= FRAME_BYTES_MOST:
                 raise errors.Invalid("what arrived is no frame")
+            if len(self._buffer) - start == _LENGTH_BYTES:
+                break
             if self._buffer[start + 4] != VERSION:
                 raise errors.VersionMismatch(
                     f"the other process speaks version {self._buffer[start + 4]} of the committer's protocol, this one "
