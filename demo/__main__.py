@@ -6,6 +6,7 @@ A sentence with a tick has been checked by this program at that moment; when a c
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import time
@@ -17,7 +18,7 @@ from demo.screen import Screen
 from demo.server import Server, free_ports
 
 TOP = Path(__file__).resolve().parents[1]
-HOME = TOP / ".demo"
+HOME = Path(".demo")  # from the top of the repository
 
 
 def prepare(screen: Screen) -> Path:
@@ -85,6 +86,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo", description="Isotherm's main job, on real documents.")
     parser.add_argument("--keep", action="store_true", help="leave the platform running at the end")
     arguments = parser.parse_args()
+    os.chdir(TOP)
     screen = Screen()
     screen.title("Isotherm", "Put an agent's data in with the tools you use, get it back fast, lose nothing.")
     if (pid := earlier_run()) is not None:

@@ -96,9 +96,11 @@ def crash_during_upload(stage: Stage) -> None:
     screen.say(f"A multipart upload of {large.name} is open; its first part has been acknowledged.")
 
     half = len(stage.documents) // 2
-    with screen.bar("boto3 put_object", len(stage.documents)) as bar:
+    with (
+        screen.bar("boto3 put_object", len(stage.documents)) as bar,
+        Upload(client, DOCUMENTS, stage.documents, bar.advance) as upload,
+    ):
         began = time.monotonic()
-        upload = Upload(client, DOCUMENTS, stage.documents, bar.advance)
         upload.wait_for(half)
         put_s = time.monotonic() - began
         killed = stage.server.kill()

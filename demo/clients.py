@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlencode
 
 import boto3
@@ -59,7 +59,8 @@ def s3_client(endpoint: str, credentials: Credentials) -> Any:
 class Upload:
     """Eight threads that put documents and write down what was acknowledged, and nothing else.
 
-    While the platform is away they wait at a gate and then put again whatever had no answer.
+    While the platform is away they wait at a gate and then put again whatever had no answer. A context manager: leaving it
+    ends the threads, whatever has been put.
     """
 
     def __init__(self, client: Any, bucket: str, documents: Sequence[Document], on_ack: Callable[[], None]) -> None:
@@ -68,6 +69,7 @@ class Upload:
         self._on_ack = on_ack
         self._gate = threading.Event()
         self._gate.set()
+        self._given_up = False
         self._pool = ThreadPoolExecutor(THREADS)
         self._count = threading.Condition()
         self.acknowledged: list[Document] = []
@@ -75,7 +77,7 @@ class Upload:
         self._futures: list[Future[None]] = [self._pool.submit(self._put, document) for document in documents]
 
     def _put(self, document: Document) -> None:
-        while True:
+        while not self._given_up:
             self._gate.wait()
             try:
                 self._client.put_object(
@@ -119,9 +121,17 @@ class Upload:
             return list(self.acknowledged)
 
     def finish(self) -> None:
+        """Return when everything has been acknowledged. Raises what a thread raised."""
         for future in self._futures:
             future.result()
-        self._pool.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._given_up = True
+        self._gate.set()
+        self._pool.shutdown(cancel_futures=True)
 
 
 def differing(

@@ -1,7 +1,7 @@
 """The documents of the demonstration: what a registry package ships, fetched by pip and checked against a hash.
 
 The source archive of openai-agents 0.24.0 (MIT, 7 MB) holds its documentation in English, Chinese, Japanese and Korean,
-beside guides, PDF forms and pictures of its examples: 250 documents; and 1,556 files with the program itself. Nothing of
+beside guides, PDF forms and pictures of its examples: 249 documents; and 1,556 files with the program itself. Nothing of
 it is installed or run, and nothing of it is part of Isotherm.
 """
 

@@ -43,14 +43,14 @@ class Screen:
         self._console.print(f"\n[bold cyan]{self._sections}  {escape(text)}[/bold cyan]")
 
     def say(self, text: str) -> None:
-        self._console.print(f"   {escape(text)}")
+        self._console.print(f"   {escape(text)}", soft_wrap=True)
 
     def proof(self, text: str) -> None:
         """A sentence that has just been checked."""
-        self._console.print(f"   [green]✓[/green] {escape(text)}")
+        self._console.print(f"   [green]✓[/green] {escape(text)}", soft_wrap=True)
 
     def alarm(self, text: str) -> None:
-        self._console.print(f"   [bold red]{escape(text)}[/bold red]")
+        self._console.print(f"   [bold red]{escape(text)}[/bold red]", soft_wrap=True)
 
     @contextmanager
     def busy(self, text: str) -> Iterator[None]:

@@ -27,7 +27,7 @@ class Server:
 
     Args:
         isotherm: the command.
-        data: the directory to serve.
+        data: the directory to serve, as it is given to the command.
         port: of S3; health, metrics and the feed are on `admin_port`.
         log: what it prints goes here.
     """
@@ -113,8 +113,11 @@ class Server:
 
 
 def _short(command: list[bytes]) -> str:
+    """`python -m isotherm.server.gateway 13` → `gateway`"""
     words = [word.decode(errors="replace") for word in command if word]
-    return " ".join(Path(word).name if word.startswith("/") else word for word in words[:4])
+    if "-m" in words[:-1]:
+        return words[words.index("-m") + 1].rpartition(".")[2]
+    return "supervisor" if "serve" in words else " ".join(words[:2])
 
 
 def free_ports(*wanted: int) -> list[int]:
