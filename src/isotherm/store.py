@@ -22,6 +22,7 @@ from isotherm.devices.drive import SystemDrive
 from isotherm.devices.waiting import drive
 from isotherm.ids import Ids, SystemIds
 from isotherm.meta.lmdb.engine import LmdbMeta
+from isotherm.movers.opened import OpenedStore
 from isotherm.movers.round import RoundReport, Rounds
 from isotherm.objects.layout import ROOT_TENANT
 from isotherm.objects.model import (
@@ -64,6 +65,14 @@ class Engines:
         """The objects of a tenant."""
         return Space(tenant, self.meta, self.segments, self.clock, self.ids)
 
+    def opened(self) -> OpenedStore:
+        """The store as maintenance commands take it."""
+        of, device = self.directory, SystemDrive()
+        directories = _directories(self.settings, of)
+        return OpenedStore(
+            of.store_id, of.created_ms, of.path, self.meta, self.segments, directories, self.clock, self.ids, device
+        )
+
     def rounds(self, stopping: Callable[[], bool] = lambda: False) -> Rounds:
         """Background work, to be done by whoever has time for it."""
         retained, settings = self.settings.feed.retained, self.settings.movers
@@ -97,10 +106,7 @@ def compose(
     directory = open_directory(settings.data, program=__version__, clock=clock, ids=ids, create=create)
     meta = LmdbMeta.open(directory.meta, clock=clock, ids=ids, role=role)
     try:
-        media = {
-            Media.PERFORMANCE: [directory.performance, *settings.performance],
-            Media.CAPACITY: [directory.capacity, *settings.capacity],
-        }
+        media = _directories(settings, directory)
         segments = LocalSegments.open(
             media, meta, clock=clock, ids=ids, drive=SystemDrive(), settings=settings.segments
         )
@@ -108,6 +114,13 @@ def compose(
         meta.close()
         raise
     return Engines(settings, directory, meta, segments, clock, ids)
+
+
+def _directories(settings: Settings, directory: DataDirectory) -> Mapping[Media, Sequence[Path]]:
+    return {
+        Media.PERFORMANCE: [directory.performance, *settings.performance],
+        Media.CAPACITY: [directory.capacity, *settings.capacity],
+    }
 
 
 def open(path: str | Path, *, settings: Settings | None = None) -> Store:  # noqa: A001  (the name users expect)

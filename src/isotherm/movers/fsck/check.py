@@ -15,18 +15,16 @@ from __future__ import annotations
 
 import shutil
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from isotherm.clock import Clock
-from isotherm.devices.drive import Drive, explain
+from isotherm.devices.drive import explain
 from isotherm.devices.waiting import drive
 from isotherm.errors import Misuse
-from isotherm.ids import Ids
-from isotherm.meta.lmdb import LmdbMeta, ServerLock
-from isotherm.meta.port import Meta
+from isotherm.meta.lmdb import ServerLock
+from isotherm.meta.lmdb.copies import CopiedMeta
 from isotherm.movers.fsck.feeds import check_credentials, check_feed, check_tables
 from isotherm.movers.fsck.findings import Finding, Findings, Kind, Level, Report
 from isotherm.movers.fsck.job import Job, Progress
@@ -36,37 +34,15 @@ from isotherm.movers.fsck.segments import SegmentCheck
 from isotherm.movers.fsck.spill import Spill
 from isotherm.movers.fsck.tags import Tags
 from isotherm.movers.fsck.versions import Left, Use, Versions
+from isotherm.movers.opened import OpenedStore
 from isotherm.movers.round import tenants
 from isotherm.objects.garbage import sweep
 from isotherm.objects.layout import FEED
-from isotherm.segments.files import SegmentFiles
-from isotherm.segments.local import LocalSegments
-from isotherm.segments.port import Media
 
 STAMP = struct.Struct(">IQI")  # epoch, commit, n: meta/port.py
 _LAST_N = 0xFFFFFFFF
 _COPY = "meta"
 _ORDER = {Level.ERROR: 0, Level.WASTE: 1, Level.NOTE: 2}
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """A store to be checked.
-
-    Args:
-        name: for the report.
-        meta, segments: opened engines; `directories` are those the segments were opened with.
-        scratch: directory on a file system with room for a copy of the metadata; a directory is made in it and removed.
-    """
-
-    name: str
-    meta: LmdbMeta
-    segments: LocalSegments
-    directories: Mapping[Media, Sequence[Path]]
-    scratch: Path
-    clock: Clock
-    ids: Ids
-    device: Drive
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +63,8 @@ QUICK = Depth(payload=False, digests=False)
 
 
 def check(
-    store: Checked,
+    store: OpenedStore,
+    scratch: Path,
     *,
     depth: Depth = DEEP,
     progress: Progress = lambda stage, done, total: None,
@@ -95,18 +72,22 @@ def check(
 ) -> Report:
     """Check a store, in use or not, and change nothing.
 
+    Args:
+        scratch: directory on a file system with room for a copy of the metadata; a directory is made in it and removed.
+
     Raises:
         NoSpace, Unavailable: there is no room for scratch, or a device fails.
         Corrupt: the metadata's engine cannot read its own pages.
     """
     with ExitStack() as stack:
-        scratch = _scratch(store, stack)
-        return drive(_hot(store, scratch, _Way(depth, progress, heard), stack))
+        room = _scratch(store, scratch, stack)
+        return drive(_hot(store, room, _Way(depth, progress, heard), stack))
 
 
 def repair(
-    store: Checked,
+    store: OpenedStore,
     held: ServerLock,
+    scratch: Path,
     *,
     depth: Depth = DEEP,
     progress: Progress = lambda stage, done, total: None,
@@ -118,6 +99,7 @@ def repair(
     was nothing to mend, both reports are the same one. Killed at any point, it can be called again.
 
     Args:
+        scratch: as for `check`.
         held: the server's lock, acquired before `store` was opened (with the role of a server).
 
     Raises:
@@ -128,7 +110,7 @@ def repair(
     way = _Way(depth, progress, heard)
     drive(store.segments.recover())
     with ExitStack() as stack:
-        before, repairs, certain = _in_place(store, _scratch(store, stack), way)
+        before, repairs, certain = _in_place(store, _scratch(store, scratch, stack), way)
         mended = repairs.apply(store.meta, store.device, dropping=certain)
         for tenant in drive(tenants(store.meta)):
             while drive(sweep(store.meta, store.segments, tenant)):
@@ -136,7 +118,7 @@ def repair(
     if not mended:
         return before, before
     with ExitStack() as stack:
-        after, _, _ = _in_place(store, _scratch(store, stack), replace(way, heard=None))
+        after, _, _ = _in_place(store, _scratch(store, scratch, stack), replace(way, heard=None))
     after.repaired = mended
     return before, after
 
@@ -148,25 +130,25 @@ class _Way:
     heard: Callable[[Finding], None] | None
 
 
-async def _hot(store: Checked, scratch: Path, way: _Way, stack: ExitStack) -> Report:
+async def _hot(store: OpenedStore, scratch: Path, way: _Way, stack: ExitStack) -> Report:
     way.progress("copying metadata", 0, None)
     async with store.segments.reading():
-        info = await store.meta.backup(scratch / _COPY)
-        copy = LmdbMeta.open(scratch / _COPY, clock=store.clock, ids=store.ids, role="server", sync=False)
-        stack.callback(copy.close)
+        await store.meta.backup(scratch / _COPY)
+        copy = stack.enter_context(CopiedMeta(scratch / _COPY))
+        info = copy.info
         newest = STAMP.pack(info.epoch, info.commit, _LAST_N)
         job = _job(store, copy, newest, scratch, way, mending=False)
         return _run(store, job, way, hot=True)
 
 
-def _in_place(store: Checked, scratch: Path, way: _Way) -> tuple[Report, Repairs, bool]:
+def _in_place(store: OpenedStore, scratch: Path, way: _Way) -> tuple[Report, Repairs, bool]:
     newest = drive(store.meta.feed_end(FEED))
     job = _job(store, store.meta, newest, scratch, way, mending=True)
     report = _run(store, job, way, hot=False)
     return report, job.repairs, job.findings.certain
 
 
-def _job(store: Checked, meta: Meta, newest: bytes, scratch: Path, way: _Way, *, mending: bool) -> Job:
+def _job(store: OpenedStore, meta: Reader, newest: bytes, scratch: Path, way: _Way, *, mending: bool) -> Job:
     def spill(name: str) -> Spill:
         return Spill(scratch, name, store.device)
 
@@ -174,7 +156,7 @@ def _job(store: Checked, meta: Meta, newest: bytes, scratch: Path, way: _Way, *,
     return Job(meta, newest, Findings(way.heard), repairs, spill("references"), spill, way.progress)
 
 
-def _run(store: Checked, job: Job, way: _Way, *, hot: bool) -> Report:
+def _run(store: OpenedStore, job: Job, way: _Way, *, hot: bool) -> Report:
     started_s = store.clock.monotonic()
     lefts: list[tuple[int, Left]] = []
     for tenant in check_tables(job):
@@ -185,7 +167,7 @@ def _run(store: Checked, job: Job, way: _Way, *, hot: bool) -> Report:
         Tags(job, tenant, left).run()
     check_feed(job, store.meta)
     check_credentials(job)
-    files = SegmentFiles(store.directories, store.meta, clock=store.clock, ids=store.ids, drive=store.device)
+    files = store.files()
     depth = way.depth
     SegmentCheck(job, files, store.meta, store.clock, store.device, payload=depth.payload, digests=depth.digests).run()
     for tenant, left in lefts:
@@ -195,7 +177,7 @@ def _run(store: Checked, job: Job, way: _Way, *, hot: bool) -> Report:
     findings = sorted(job.findings.kept, key=lambda finding: (_ORDER[finding.level], finding.kind))
     counts = job.findings.counts
     return Report(
-        store.name, epoch, commit, hot, depth.payload, job.objects, job.space, counts, findings, elapsed_s=elapsed_s
+        store.store_id, epoch, commit, hot, depth.payload, job.objects, job.space, counts, findings, elapsed_s=elapsed_s
     )
 
 
@@ -210,8 +192,8 @@ def _name_damaged(job: Job, tenant: int, left: Left) -> None:
             job.findings.add(Kind.OBJECT_DAMAGED, f"{name} cannot be read whole", of=name, size=use.size)
 
 
-def _scratch(store: Checked, stack: ExitStack) -> Path:
-    path = store.scratch / f"fsck-{store.ids.token(8).hex()}"
+def _scratch(store: OpenedStore, directory: Path, stack: ExitStack) -> Path:
+    path = directory / f"fsck-{store.ids.token(8).hex()}"
     try:
         store.device.make_directory(path)
     except OSError as error:

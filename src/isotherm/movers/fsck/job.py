@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from isotherm.devices.waiting import drive
 from isotherm.errors import IsothermError
-from isotherm.meta.port import Meta
+from isotherm.meta.port import Reader
 from isotherm.movers.fsck.findings import Findings, Kind, Objects, Space
 from isotherm.movers.fsck.repairs import Repairs
 from isotherm.movers.fsck.spill import Spill
@@ -71,7 +71,7 @@ class Job:
         spill: makes a sorted spill of a name.
     """
 
-    meta: Meta
+    meta: Reader
     newest: bytes
     findings: Findings
     repairs: Repairs

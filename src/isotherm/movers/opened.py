@@ -1,0 +1,39 @@
+"""A store as background work and maintenance commands need it: its engines, and where their files lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from isotherm.clock import Clock
+from isotherm.devices.drive import Drive
+from isotherm.ids import Ids
+from isotherm.meta.lmdb import LmdbMeta
+from isotherm.segments.files import SegmentFiles
+from isotherm.segments.local import LocalSegments
+from isotherm.segments.port import Media
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedStore:
+    """An opened store. Owned by whoever opened its engines.
+
+    Args:
+        store_id, created_ms: of its data directory, which is `path`.
+        directories: those that `segments` was opened with.
+    """
+
+    store_id: str
+    created_ms: int
+    path: Path
+    meta: LmdbMeta
+    segments: LocalSegments
+    directories: Mapping[Media, Sequence[Path]]
+    clock: Clock
+    ids: Ids
+    device: Drive
+
+    def files(self) -> SegmentFiles:
+        """The segment files, to be read."""
+        return SegmentFiles(self.directories, self.meta, clock=self.clock, ids=self.ids, drive=self.device)
