@@ -101,10 +101,17 @@ class _Serving:
 
     def run(self, patience_s: float) -> int:
         server = self._settings.server
-        for port in (server.port, server.admin_port):
-            self._listeners.append(listen(server.host, port, patience_s=patience_s, sleep=time.sleep))
-        if not is_loopback(server.host) and server.tls is None:
-            self._log.warning(f"listening on {server.host} without TLS: whoever is on the way reads along")
+        try:
+            for port in (server.port, server.admin_port):
+                self._listeners.append(listen(server.host, port, patience_s=patience_s, sleep=time.sleep))
+            if not is_loopback(server.host) and server.tls is None:
+                self._log.warning(f"listening on {server.host} without TLS: whoever is on the way reads along")
+            return self._supervise()
+        finally:
+            self._stop_listening()
+            remove_address(self._directory.run)
+
+    def _supervise(self) -> int:
         posts = self._posts()
         self._names = (*(post.name for post in posts), SUPERVISOR)
         self._board = create_board(len(self._names))
@@ -115,15 +122,11 @@ class _Serving:
             self._clock,
             self._log,
             shared=[self._server_lock.descriptor],
-            grace_s=server.drain_s,
+            grace_s=self._settings.server.drain_s,
             ready=self._announce,
             stopping=self._stop_listening,
         )
-        try:
-            return supervisor.run()
-        finally:
-            self._stop_listening()
-            remove_address(self._directory.run)
+        return supervisor.run()
 
     def _posts(self) -> list[Post]:
         s3, admin = (listener.fileno() for listener in self._listeners)
@@ -153,10 +156,13 @@ class _Serving:
         s3, admin = (url(scheme, listener) for listener in self._listeners)
         pids = {name: slot.pid for name, slot in zip(self._names, self._board.slots, strict=True) if slot.pid}
         address = Address(s3, admin, os.getpid(), pids)
-        write_address(self._directory.run, address, self._ids)
         if not self._announced:
             self._announced = True
             self._greet(address, told)
+        try:
+            write_address(self._directory.run, address, self._ids)
+        except OSError as error:  # a full disk is no reason to stop serving
+            self._log.error("cannot write run/address.json", reason=error.strerror)
 
     def _greet(self, address: Address, told: Mapping[str, object]) -> None:
         text = banner(

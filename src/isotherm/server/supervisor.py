@@ -10,6 +10,7 @@ Runs in the main thread of `isotherm serve`.
 from __future__ import annotations
 
 import json
+import os
 import selectors
 import signal
 import socket
@@ -168,6 +169,7 @@ class Supervisor:
                 self._log.info(f"{signal.Signals(number).name}: no new connections; ending what is under way")
                 self._stop(self._grace_s)
             else:
+                self._status = 1
                 self._log.warning(f"{signal.Signals(number).name} again: ending at once")
                 self._kill_all()
 
@@ -233,6 +235,7 @@ class Supervisor:
 
     def _publish(self) -> None:
         slot = self._board.slots[len(self._manned)]
+        slot.enter(State.SERVING, os.getpid())
         slot.beat(int(self._clock.monotonic() * 1_000))
         slot.publish(json.dumps({m.post.name: m.restarts.count for m in self._manned}).encode())
 

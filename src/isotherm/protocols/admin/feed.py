@@ -44,6 +44,15 @@ class Wanted:
     wait_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """`cursor`: where to go on. `end`: of the whole feed, from before the page was read."""
+
+    changes: Sequence[Change]
+    cursor: str
+    end: bytes
+
+
 class FeedOverHttp:
     """The endpoint.
 
@@ -75,7 +84,7 @@ class FeedOverHttp:
                 raise Denied("Sign in with HTTP basic authentication: access key and secret key.")
             wanted = await self._wanted(request)
             if "text/event-stream" in request.headers.get("accept", ""):
-                first = await self._page(credential, wanted, wanted.cursor)
+                first = await self._next(credential, wanted, wanted.cursor)
                 return StreamingResponse(
                     self._events(credential, wanted, first),
                     media_type="text/event-stream",
@@ -101,50 +110,52 @@ class FeedOverHttp:
             _number(query, "wait", 0, WAIT_MOST_S, 0),
         )
 
-    async def _page(self, credential: Credential, wanted: Wanted, cursor: str | None) -> tuple[Sequence[Change], str]:
-        space = self._space_of(credential.tenant)
-        return await space.changes(cursor, bucket=wanted.bucket, prefix=wanted.prefix, limit=wanted.limit)
-
     async def _poll(self, credential: Credential, wanted: Wanted) -> Response:
         until_s = self._clock.monotonic() + wanted.wait_s
         cursor = wanted.cursor
         while True:
-            changes, cursor = await self._next(credential, wanted, cursor)
+            page = await self._next(credential, wanted, cursor)
+            cursor = page.cursor
             left_s = until_s - self._clock.monotonic()
-            if changes or left_s <= 0 or not await self._more(credential, cursor, left_s):
-                return _json({"changes": [asdict(change) for change in changes], "cursor": cursor})
+            if page.changes or left_s <= 0 or not await self._more(credential, page.end, left_s):
+                return _json({"changes": [asdict(change) for change in page.changes], "cursor": cursor})
 
-    async def _next(self, credential: Credential, wanted: Wanted, cursor: str | None) -> tuple[Sequence[Change], str]:
+    async def _next(self, credential: Credential, wanted: Wanted, cursor: str | None) -> _Page:
         """The next page with a change the follower wants, or the last one there is."""
+        space = self._space_of(credential.tenant)
         while True:
-            changes, reached = await self._page(credential, wanted, cursor)
+            end = await self._end.end()
+            changes, reached = await space.changes(
+                cursor, bucket=wanted.bucket, prefix=wanted.prefix, limit=wanted.limit
+            )
             if changes or reached == cursor:
-                return changes, reached
+                return _Page(changes, reached, end)
             cursor = reached
             await asyncio.sleep(0)  # a long stretch of others' changes must not keep the loop
 
-    async def _more(self, credential: Credential, cursor: str, limit_s: float) -> bool:
-        """Wait for something behind `cursor`; False when time is over, the server ends or the key is no longer good."""
+    async def _more(self, credential: Credential, end: bytes, limit_s: float) -> bool:
+        """Wait until the feed ends elsewhere; False when time is over, the server ends or the key is no longer good."""
         until_s = self._clock.monotonic() + limit_s
         while not self._stopping.is_set() and (left_s := until_s - self._clock.monotonic()) > 0:
-            if await self._end.moved(bytes.fromhex(cursor), min(left_s, _TURN_S)):
+            if await self._end.moved(end, min(left_s, _TURN_S)):
                 return True
             if self._credentials.find(credential.access_key) != credential:
                 return False
         return False
 
-    async def _events(
-        self, credential: Credential, wanted: Wanted, first: tuple[Sequence[Change], str]
-    ) -> AsyncIterator[bytes]:
-        changes, cursor = first
+    async def _events(self, credential: Credential, wanted: Wanted, page: _Page) -> AsyncIterator[bytes]:
+        told_s = float("-inf")
         try:
             while not self._stopping.is_set() and self._credentials.find(credential.access_key) == credential:
-                for change in changes:
+                now_s = self._clock.monotonic()
+                for change in page.changes:
                     yield b"id: %s\ndata: %s\n\n" % (change.cursor.encode(), msgspec.json.encode(change))
-                if not changes:
-                    yield b"id: %s\n\n" % cursor.encode()
-                    await self._more(credential, cursor, HEARTBEAT_S)
-                changes, cursor = await self._next(credential, wanted, cursor)
+                if not page.changes:
+                    if now_s - told_s >= HEARTBEAT_S:
+                        told_s = now_s
+                        yield b"id: %s\n\n" % page.cursor.encode()
+                    await self._more(credential, page.end, HEARTBEAT_S)
+                page = await self._next(credential, wanted, page.cursor)
         except IsothermError as error:
             refused = await self._refused(error)
             yield b"event: error\ndata: %s\n\n" % bytes(refused.body)
