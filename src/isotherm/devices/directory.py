@@ -85,7 +85,8 @@ def open_directory(path: Path, *, program: str, clock: Clock, ids: Ids, create: 
                 raise NotFound(f"{path} holds no Isotherm store", code="NoSuchStore")
             _refuse_foreign(path)
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write_mark(path, program, clock, ids)
+            store_id = ids.token(STORE_ID_BYTES).hex()
+            mark_directory(path, program=program, store_id=store_id, created_ms=clock.now_ms(), ids=ids)
             mark = _read_mark(path)
         store_id, created_ms = _check(path, program, mark)
         for room in _ROOMS:
@@ -93,6 +94,16 @@ def open_directory(path: Path, *, program: str, clock: Clock, ids: Ids, create: 
     except OSError as error:
         raise explain(error, f"cannot open the data directory {path}") from error
     return DataDirectory(path, store_id, created_ms)
+
+
+def mark_directory(path: Path, *, program: str, store_id: str, created_ms: int, ids: Ids) -> None:
+    """Make `path` a data directory: the first step of a new store, the last of one that is put back from a backup.
+
+    Nothing happens where it is one already. Raises OSError.
+    """
+    mark = {"format": FORMAT, "store": store_id, "created_ms": created_ms, "written_by": program}
+    durable.create(path / MARK, (json.dumps(mark, indent=2) + "\n").encode(), ids, mode=0o644)
+    durable.sync_directory(path.parent)
 
 
 def _read_mark(path: Path) -> object:
@@ -118,17 +129,6 @@ def _refuse_foreign(path: Path) -> None:
         raise Invalid(
             f"{path} is not empty and holds no Isotherm store ({foreign[0]!r} is there): name an empty directory"
         )
-
-
-def _write_mark(path: Path, program: str, clock: Clock, ids: Ids) -> None:
-    mark = {
-        "format": FORMAT,
-        "store": ids.token(STORE_ID_BYTES).hex(),
-        "created_ms": clock.now_ms(),
-        "written_by": program,
-    }
-    durable.create(path / MARK, (json.dumps(mark, indent=2) + "\n").encode(), ids, mode=0o644)
-    durable.sync_directory(path.parent)
 
 
 def _check(path: Path, program: str, mark: object) -> tuple[str, int]:

@@ -25,6 +25,7 @@ from isotherm.devices.waiting import drive
 from isotherm.errors import Misuse
 from isotherm.meta.lmdb import ServerLock
 from isotherm.meta.lmdb.copies import CopiedMeta
+from isotherm.meta.port import Reader
 from isotherm.movers.fsck.feeds import check_credentials, check_feed, check_tables
 from isotherm.movers.fsck.findings import Finding, Findings, Kind, Level, Report
 from isotherm.movers.fsck.job import Job, Progress
@@ -84,6 +85,20 @@ def check(
         return drive(_hot(store, room, _Way(depth, progress, heard), stack))
 
 
+def check_in_place(
+    store: OpenedStore,
+    scratch: Path,
+    *,
+    depth: Depth = DEEP,
+    progress: Progress = lambda stage, done, total: None,
+) -> Report:
+    """As `check`, of a store that nobody else can have open: without a copy of its metadata."""
+    way = _Way(depth, progress, None)
+    with ExitStack() as stack:
+        report, _, _ = _in_place(store, _scratch(store, scratch, stack), way, mending=False)
+    return report
+
+
 def repair(
     store: OpenedStore,
     held: ServerLock,
@@ -110,7 +125,7 @@ def repair(
     way = _Way(depth, progress, heard)
     drive(store.segments.recover())
     with ExitStack() as stack:
-        before, repairs, certain = _in_place(store, _scratch(store, scratch, stack), way)
+        before, repairs, certain = _in_place(store, _scratch(store, scratch, stack), way, mending=True)
         mended = repairs.apply(store.meta, store.device, dropping=certain)
         for tenant in drive(tenants(store.meta)):
             while drive(sweep(store.meta, store.segments, tenant)):
@@ -118,7 +133,7 @@ def repair(
     if not mended:
         return before, before
     with ExitStack() as stack:
-        after, _, _ = _in_place(store, _scratch(store, scratch, stack), replace(way, heard=None))
+        after, _, _ = _in_place(store, _scratch(store, scratch, stack), replace(way, heard=None), mending=False)
     after.repaired = mended
     return before, after
 
@@ -141,9 +156,9 @@ async def _hot(store: OpenedStore, scratch: Path, way: _Way, stack: ExitStack) -
         return _run(store, job, way, hot=True)
 
 
-def _in_place(store: OpenedStore, scratch: Path, way: _Way) -> tuple[Report, Repairs, bool]:
+def _in_place(store: OpenedStore, scratch: Path, way: _Way, *, mending: bool) -> tuple[Report, Repairs, bool]:
     newest = drive(store.meta.feed_end(FEED))
-    job = _job(store, store.meta, newest, scratch, way, mending=True)
+    job = _job(store, store.meta, newest, scratch, way, mending=mending)
     report = _run(store, job, way, hot=False)
     return report, job.repairs, job.findings.certain
 

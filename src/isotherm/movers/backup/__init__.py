@@ -1,0 +1,1 @@
+"""Backup and restore of a whole store; see take.py and restore.py."""

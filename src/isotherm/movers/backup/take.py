@@ -1,0 +1,311 @@
+"""Taking a backup: hot, consistent, and incremental by whole segments.
+
+A reader is published first, so that no segment goes away; then one consistent copy of the metadata is made; then every
+segment file that it knows is copied. Sealed segments never change: those that an earlier generation brought are not
+copied again. An open one is copied as far as it has grown by then, which is at least as far as the metadata knows.
+
+What is acknowledged before the backup begins is in it; what comes later is in it whole or not at all. A generation exists
+once its manifest lies under its final name; whatever is killed before leaves `.partial` names, which the next one removes.
+
+Secrets (`keys/`) are no part of a backup. Blocks; one backup at a time in a directory, kept by a lock.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from isotherm.devices import durable
+from isotherm.devices.copying import Copied, copy_file, read_through
+from isotherm.devices.drive import Drive, explain
+from isotherm.devices.locks import KeptLock, try_lock
+from isotherm.devices.waiting import drive
+from isotherm.errors import Corrupt, Invalid, NotFound, Unavailable
+from isotherm.meta.lmdb.copies import CopiedMeta
+from isotherm.movers.backup import layout
+from isotherm.movers.backup.layout import File, Manifest, SegmentFile
+from isotherm.movers.opened import OpenedStore
+from isotherm.segments.accounting import SegmentRow, State, live_bytes, segment_rows
+from isotherm.segments.files import SegmentFiles
+from isotherm.segments.format import crc32c
+
+Progress = Callable[[str, int, int | None], None]
+"""(stage, how far, of how many or None)"""
+
+
+@dataclass(frozen=True, slots=True)
+class BackupReport:
+    """What a backup made. `copied_bytes` were written (or linked) now; the rest of the generation lay there already."""
+
+    manifest: Manifest
+    copied_segments: int
+    copied_bytes: int
+    removed: list[int]
+
+
+def back_up(
+    store: OpenedStore,
+    target: Path,
+    program: str,
+    *,
+    hardlink: bool = False,
+    keep: int | None = None,
+    progress: Progress = lambda stage, done, total: None,
+) -> BackupReport:
+    """Add a generation to the backup directory `target`, and make the directory where there is none.
+
+    Args:
+        program: the running version, recorded in the manifest.
+        hardlink: link sealed segments instead of copying them, on the same file system: quick, takes no space, and
+            protects from deletion but not from the medium.
+        keep: afterwards remove all but the newest generations.
+
+    Raises:
+        Invalid: `target` holds something else, another store's backups, or lies within the store or around it.
+        Unavailable: another backup works there; a device fails.
+        NoSpace: nothing of the generation remains.
+        Corrupt: the metadata's engine cannot read its own pages.
+    """
+    target = target.absolute()
+    _refuse_overlap(store.path, target)
+    with prepared(target, store.device, store) as numbers:
+        taking = _Taking(store, target, program, hardlink, progress)
+        manifest = drive(taking.take(max(numbers, default=0) + 1))
+        removed = remove_old(target, keep) if keep is not None else []
+    return BackupReport(manifest, taking.copied_segments, taking.copied_bytes, removed)
+
+
+def remove_old(target: Path, keep: int) -> list[int]:
+    """Remove all but the `keep` newest generations, and the segments that only those used; under the lock.
+
+    Raises:
+        Invalid: `keep` is not positive. Unavailable: a device fails; what remains is whole.
+    """
+    if keep < 1:
+        raise Invalid("at least one generation is kept")
+    old = layout.generations(target)[:-keep]
+    if not old:
+        return []
+    try:
+        for number in old:
+            path = target / layout.GENERATIONS / layout.generation_name(number)
+            gone = path.with_name(path.name + layout.PARTIAL)
+            path.rename(gone)
+            layout.sync(path.parent)
+            shutil.rmtree(gone)
+        kept = {one.file.path for number in layout.generations(target) for one in _segments(target, number)}
+        for path in (target / layout.SEGMENTS).iterdir():
+            if f"{layout.SEGMENTS}/{path.name}" not in kept:
+                path.unlink()
+    except OSError as error:
+        raise explain(error, f"cannot remove old generations from {target}") from error
+    return old
+
+
+@contextmanager
+def prepared(target: Path, device: Drive, store: OpenedStore) -> Iterator[list[int]]:
+    """Hold the backup directory, free of what killed backups left; gives the numbers of its generations."""
+    try:
+        _make(target, store)
+        held = KeptLock(device.open(target / layout.LOCK, os.O_RDWR | os.O_CREAT), device.close)
+    except OSError as error:
+        raise explain(error, f"cannot open the backup directory {target}") from error
+    try:
+        if not try_lock(held.fd):
+            raise Unavailable(f"another backup works in {target}")
+        _clear(target)
+        yield layout.generations(target)
+    finally:
+        held.close()
+
+
+def _make(target: Path, store: OpenedStore) -> None:
+    mark = layout.read_mark(target)
+    if mark is None:
+        if target.exists() and any(True for _ in target.iterdir()):
+            raise Invalid(f"{target} is not empty and holds no backups: name an empty directory")
+        target.mkdir(mode=0o700, parents=True, exist_ok=True)
+        durable.create(target / layout.MARK, layout.encode_mark(store.store_id), store.ids)
+        layout.sync(target.parent)
+    elif mark.store != store.store_id:
+        raise Invalid(f"{target} holds backups of another store ({mark.store})")
+    for name in (layout.SEGMENTS, layout.GENERATIONS):
+        durable.make_directory(target / name)
+
+
+def _clear(target: Path) -> None:
+    try:
+        for name in (layout.SEGMENTS, layout.GENERATIONS):
+            for path in (target / name).iterdir():
+                if path.name.endswith(layout.PARTIAL):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    except OSError as error:
+        raise explain(error, f"cannot clear {target}") from error
+
+
+def _refuse_overlap(store: Path, target: Path) -> None:
+    inner, outer = target.resolve(), store.resolve()
+    if inner == outer or inner.is_relative_to(outer) or outer.is_relative_to(inner):
+        raise Invalid(f"{target} lies within the store {store} or around it; name a directory beside it")
+
+
+def _segments(target: Path, number: int) -> list[SegmentFile]:
+    return layout.read_manifest(target, number).segments
+
+
+class _Taking:
+    """One generation being made."""
+
+    def __init__(self, store: OpenedStore, target: Path, program: str, hardlink: bool, progress: Progress) -> None:
+        self._store = store
+        self._target = target
+        self._program = program
+        self._hardlink = hardlink
+        self._progress = progress
+        self._done_bytes = 0
+        self.copied_segments = 0
+        self.copied_bytes = 0
+
+    async def take(self, number: int) -> Manifest:
+        final = self._target / layout.GENERATIONS / layout.generation_name(number)
+        partial = final.with_name(final.name + layout.PARTIAL)
+        try:
+            manifest = await self._fill(partial, number)
+            durable.create(partial / layout.MANIFEST, layout.encode_manifest(manifest), self._store.ids)
+            layout.sync(self._target / layout.SEGMENTS)
+            partial.rename(final)
+        except BaseException as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise explain(error, f"cannot write to {self._target}") from error
+            raise
+        layout.sync(final.parent)
+        return manifest
+
+    async def _fill(self, partial: Path, number: int) -> Manifest:
+        store = self._store
+        begun_ms = store.clock.now_ms()
+        partial.mkdir(mode=0o700)
+        (partial / layout.SEGMENTS).mkdir(mode=0o700)
+        known = self._known()
+        async with store.segments.reading():
+            self._progress("metadata", 0, None)
+            await store.meta.backup(partial / layout.META)
+            with CopiedMeta(partial / layout.META) as copy:
+                info = copy.info
+                segments, missing = await self._copy_segments(copy, partial, number, known)
+        for path in (partial / layout.META).iterdir():
+            if path.name != layout.META_FILE:
+                path.unlink()
+        meta = self._meta(partial, number)
+        for path in (partial / layout.META, partial / layout.SEGMENTS, partial):
+            layout.sync(path)
+        return Manifest(
+            layout.FORMAT,
+            number,
+            store.store_id,
+            store.created_ms,
+            self._program,
+            info.epoch,
+            info.commit,
+            begun_ms,
+            store.clock.now_ms(),
+            meta,
+            segments,
+            missing,
+        )
+
+    def _known(self) -> dict[str, File]:
+        """Shared segment files that a complete generation vouches for, by name."""
+        numbers = layout.generations(self._target)
+        return {one.file.path: one.file for number in numbers for one in _segments(self._target, number)}
+
+    async def _copy_segments(
+        self, copy: CopiedMeta, partial: Path, number: int, known: dict[str, File]
+    ) -> tuple[list[SegmentFile], list[str]]:
+        files = self._store.files()
+        segments: list[SegmentFile] = []
+        missing: list[str] = []
+        total = sum(_size(path) for _, path in files.listed())
+        after = -1
+        while rows := await segment_rows(copy, after):
+            for segment, row in rows:
+                after = segment
+                if row.state is State.EMPTIED:
+                    continue
+                try:
+                    file = self._segment(files, segment, row, partial, number, known)
+                except (NotFound, Corrupt):
+                    if await live_bytes(copy, segment):
+                        missing.append(f"{segment:016x}")
+                    continue
+                segments.append(SegmentFile(f"{segment:016x}", row.media.value, file))
+                self._progress("segments", self._done_bytes, total)
+        return segments, missing
+
+    def _segment(
+        self, files: SegmentFiles, segment: int, row: SegmentRow, partial: Path, number: int, known: dict[str, File]
+    ) -> File:
+        fd, path = files.open(segment)
+        try:
+            if row.state is State.OPEN:
+                name = f"{segment:016x}.seg"
+                copied = self._copy(fd, partial / layout.SEGMENTS / name)
+                where = f"{layout.GENERATIONS}/{layout.generation_name(number)}/{layout.SEGMENTS}/{name}"
+                return File(where, copied.size, layout.hexadecimal(copied.checksum))
+            name = layout.shared_name(segment, row.sealed_ms)
+            where = f"{layout.SEGMENTS}/{name}"
+            there = known.get(where)
+            if there is not None and _size(self._target / where) == there.size:
+                self._done_bytes += there.size
+                return there
+            final = self._target / where
+            whole = final.with_name(name + layout.PARTIAL)
+            copied = self._link(fd, path, whole) or self._copy(fd, whole)
+            whole.replace(final)
+            return File(where, copied.size, layout.hexadecimal(copied.checksum))
+        finally:
+            self._store.device.close(fd)
+
+    def _copy(self, fd: int, target: Path) -> Copied:
+        def told(size: int) -> None:
+            self._done_bytes += size
+            self._progress("segments", self._done_bytes, None)
+
+        copied = copy_file(self._store.device, fd, target, crc32c, told)
+        self.copied_segments += 1
+        self.copied_bytes += copied.size
+        return copied
+
+    def _link(self, fd: int, source: Path, target: Path) -> Copied | None:
+        """A hard link, read through for its checksum; None where there can be none."""
+        if not self._hardlink:
+            return None
+        with suppress(OSError):  # another file system, or one without links
+            target.hardlink_to(source)
+            linked = read_through(self._store.device, fd, crc32c)
+            self._done_bytes += linked.size
+            self.copied_segments += 1
+            return linked
+        return None
+
+    def _meta(self, partial: Path, number: int) -> File:
+        fd = self._store.device.open(partial / layout.META / layout.META_FILE, os.O_RDONLY)
+        try:
+            read = read_through(self._store.device, fd, crc32c)
+            self._store.device.fdatasync(fd)
+        finally:
+            self._store.device.close(fd)
+        where = f"{layout.GENERATIONS}/{layout.generation_name(number)}/{layout.META}/{layout.META_FILE}"
+        return File(where, read.size, layout.hexadecimal(read.checksum))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
