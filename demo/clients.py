@@ -47,6 +47,7 @@ def s3_client(endpoint: str, credentials: Credentials) -> Any:
         aws_secret_access_key=credentials.secret_key,
         region_name="us-east-1",
         config=Config(
+            signature_version="s3v4",  # boto3 would still sign links for us-east-1 with version 2
             s3={"addressing_style": "path"},
             retries={"total_max_attempts": 1},
             max_pool_connections=2 * THREADS,
@@ -176,8 +177,8 @@ class Rclone:
         command = [self._rclone, *arguments, "--use-json-log", "--stats", "100ms", "--stats-log-level", "NOTICE"]
         return subprocess.Popen(command, env=self._environment, stderr=subprocess.PIPE, text=True)
 
-    def copy(self, tree: Path, bucket: str, on_progress: Callable[[int], None] = lambda copied: None) -> int:
-        """Copy a directory into a bucket; rclone repeats by itself what fails. Returns how many requests it repeated.
+    def copy(self, tree: Path, bucket: str, on_progress: Callable[[int], None] = lambda copied: None) -> None:
+        """Copy a directory into a bucket; rclone repeats by itself what fails.
 
         Raises:
             RuntimeError: rclone gave up.
@@ -203,7 +204,6 @@ class Rclone:
                 complaints.append(record["msg"])
         if process.wait() != 0:
             raise RuntimeError("rclone copy failed:\n" + "\n".join(complaints[-5:]))
-        return len(complaints)
 
     def check(self, tree: Path, bucket: str) -> None:
         """Have rclone download everything and compare it with the directory.
