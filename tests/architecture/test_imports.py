@@ -12,6 +12,7 @@ OWNERS = {
     "httptools": {"protocols"},
     "lmdb": {"meta"},
     "prometheus_client": {"telemetry", "protocols"},
+    "pytest": {"testing"},
     "rich": {"cli"},
     "starlette": {"protocols", "console"},
     "typer": {"cli"},

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from isotherm.errors import Invalid
 from isotherm.meta.port import NO_STAMP, Meta, Ordinal, Transaction
-from isotherm.testing.meta_suite_base import StoreSuite, counter, delete_all, everything, put_all
+from isotherm.testing.meta_suite_base import Draw, StoreSuite, counter, delete_all, everything, put_all
 
 Change = Callable[[Meta], Awaitable[object]]
 
@@ -40,12 +39,12 @@ class TransactionSuite(StoreSuite):
 
     @pytest.mark.parametrize("seed", range(5))
     def test_ranges_over_own_writes_equal_those_of_a_dictionary(self, place: str, seed: int) -> None:
-        draw = random.Random(seed)
-        keys = [b"%c" % draw.randint(97, 105) * draw.choice((1, 2, 3, 499, 500, 501, 901)) for _ in range(40)]
+        draw = Draw(seed)
+        keys = [bytes((97 + draw.below(9),)) * draw.choice((1, 2, 3, 499, 500, 501, 901)) for _ in range(40)]
 
         async def check(txn: Transaction, model: dict[bytes, bytes]) -> None:
             start, end = draw.choice(keys), draw.choice(keys)
-            limit, reverse = draw.choice((1, 2, 3, 5, 100)), draw.random() < 0.5
+            limit, reverse = draw.choice((1, 2, 3, 5, 100)), draw.coin()
             inside = sorted((pair for pair in model.items() if start <= pair[0] < end), reverse=reverse)
             assert await txn.range(start, end, limit, reverse=reverse) == inside[:limit]
 
@@ -53,7 +52,7 @@ class TransactionSuite(StoreSuite):
             model = dict(before)
             for number in range(300):
                 key = draw.choice(keys)
-                if draw.random() < 0.5:
+                if draw.coin():
                     model[key] = b"%d" % number
                     txn.put(key, model[key])
                 else:
@@ -62,7 +61,7 @@ class TransactionSuite(StoreSuite):
                 await check(txn, model)
             after.update(model)
 
-        before = {key: b"old" for key in keys if draw.random() < 0.5}
+        before = {key: b"old" for key in keys if draw.coin()}
         after: dict[bytes, bytes] = {}
 
         async def body(meta: Meta) -> None:

@@ -26,7 +26,15 @@ from isotherm.ids import Ids
 from isotherm.meta.lmdb import feed as feeds
 from isotherm.meta.lmdb import keys, rows
 from isotherm.meta.lmdb.committer import BatchCommitter
-from isotherm.meta.lmdb.environment import CopyInfo, Environment, Statistics, epoch_step, explain, open_environment
+from isotherm.meta.lmdb.environment import (
+    CopyInfo,
+    Environment,
+    Statistics,
+    epoch_step,
+    explain,
+    open_environment,
+    prepare_directory,
+)
 from isotherm.meta.lmdb.member import NewEpoch, Request, Trim
 from isotherm.meta.lmdb.presence import Turns, claim_handle
 from isotherm.meta.lmdb.remote import ForeignCommitter, RemoteCommitter
@@ -88,7 +96,7 @@ class LmdbMeta:
             Misuse, VersionMismatch, Corrupt, Invalid (network file system), Unavailable, NoSpace.
         """
         directory = Path(directory).absolute()
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        prepare_directory(directory)
         claim = claim_handle(directory)
         turns = Turns(directory)
         try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -108,7 +109,7 @@ class Environment:
         used = (info["last_pgno"] + 1) * state["psize"]
         return Statistics(state["entries"], used, info["map_size"], info["last_txnid"])
 
-    def copy(self, target: Path, sync: bool = True) -> CopyInfo:
+    def copy(self, target: Path) -> CopyInfo:
         """Copy one consistent state into `target`, a directory that does not exist yet. Blocks; does not stop writers."""
         txn = self.reading()
         info = CopyInfo(rows.epoch_of(txn), txn.id())
@@ -123,6 +124,7 @@ class Environment:
             txn.abort()
             _mark_copy(target, info, self._env.info()["map_size"])
         except lmdb.Error as error:
+            shutil.rmtree(target, ignore_errors=True)
             raise explain(error, f"cannot copy to {target}") from error
         durable.sync_directory(target)
         durable.sync_directory(target.parent)
@@ -137,28 +139,34 @@ class Environment:
         _DECREMENT(ctypes.py_object(self._env))
 
 
-def open_environment(
-    path: Path, *, ids: Ids, writer_turn: WriterTurn, map_bytes: int, sync: bool, program: str = "isotherm"
-) -> Environment:
-    """Open the environment in directory `path`, and make it where there is none.
-
-    The caller makes sure that this process has no other handle of it.
+def prepare_directory(path: Path) -> None:
+    """Make the directory where there is none, and refuse one on which LMDB cannot work.
 
     Raises:
         Invalid: on a network file system.
-        VersionMismatch: written by another format.
-        Corrupt: not an LMDB environment.
-        Unavailable, NoSpace: the operating system refuses.
+        Unavailable: the operating system refuses.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         kind = filesystems.remote_kind(filesystems.magic_of(path))
     except OSError as error:
-        raise Unavailable(f"cannot open {path}: {error.strerror}") from error
+        raise Unavailable(f"cannot use {path}: {error.strerror}") from error
     if kind is not None:
         raise Invalid(
             f"{path} lies on a {kind} file system, where LMDB's locks and mapping fail; name a local directory"
         )
+
+
+def open_environment(path: Path, *, ids: Ids, writer_turn: WriterTurn, map_bytes: int, sync: bool) -> Environment:
+    """Open the environment in directory `path`, and make it where there is none.
+
+    The caller has prepared the directory, and makes sure that this process has no other handle of it.
+
+    Raises:
+        VersionMismatch: written by another format.
+        Corrupt: not an LMDB environment.
+        Unavailable, NoSpace: the operating system refuses.
+    """
     try:
         try:
             env = _open(path, map_bytes, sync)
@@ -169,11 +177,18 @@ def open_environment(
                 env = _open(path, map_bytes, sync)
     except lmdb.Error as error:
         raise _why_not_open(error, path) from error
+    environment = Environment(path, env)
     try:
-        return _prepared(path, env, ids, writer_turn)
-    except BaseException:
-        env.close()
+        env.reader_check()
+        if environment.statistics().entries == 0:
+            _initialise(environment, writer_turn)
+        _check(environment, ids, writer_turn)
+    except BaseException as error:
+        environment.close()
+        if isinstance(error, lmdb.Error):
+            raise explain(error, f"cannot open {path}") from error
         raise
+    return environment
 
 
 def _open(path: Path, map_bytes: int, sync: bool) -> lmdb.Environment:
@@ -205,27 +220,27 @@ def _unlisted() -> Iterator[None]:
         _envid.env_keys = listed
 
 
-def _prepared(path: Path, env: lmdb.Environment, ids: Ids, writer_turn: WriterTurn) -> Environment:
-    environment = Environment(path, env)
-    try:
-        env.reader_check()
-        if env.stat()["entries"] == 0:
-            with writer_turn(), environment.writing() as txn:
-                if txn.stat()["entries"] == 0:
-                    txn.put(rows.VERSION_KEY, rows.U32.pack(rows.FORMAT))
-                    txn.put(rows.EPOCH_KEY, rows.U32.pack(_FIRST_EPOCH))
-        txn = environment.reading()
-        _check_version(path, txn.get(rows.VERSION_KEY))
-        copied = txn.get(rows.COPY_KEY) is not None
-        txn.abort()
-        if copied:
-            with writer_turn(), environment.writing() as txn:
-                if txn.get(rows.COPY_KEY) is not None:
-                    txn.put(rows.EPOCH_KEY, rows.U32.pack(rows.epoch_of(txn) + epoch_step(ids)))
-                    txn.delete(rows.COPY_KEY)
-    except lmdb.Error as error:
-        raise explain(error, f"cannot open {path}") from error
-    return environment
+def _initialise(environment: Environment, writer_turn: WriterTurn) -> None:
+    with writer_turn(), environment.writing() as txn:
+        if txn.stat()["entries"] == 0:
+            txn.put(rows.VERSION_KEY, rows.U32.pack(rows.FORMAT))
+            txn.put(rows.EPOCH_KEY, rows.U32.pack(_FIRST_EPOCH))
+    # LMDB syncs the file, but not its name.
+    durable.sync_directory(environment.path)
+    durable.sync_directory(environment.path.parent)
+
+
+def _check(environment: Environment, ids: Ids, writer_turn: WriterTurn) -> None:
+    """Check the version, and make a store of its own of a copy that is opened for the first time."""
+    txn = environment.reading()
+    _check_version(environment.path, txn.get(rows.VERSION_KEY))
+    copied = txn.get(rows.COPY_KEY) is not None
+    txn.abort()
+    if copied:
+        with writer_turn(), environment.writing() as txn:
+            if txn.get(rows.COPY_KEY) is not None:
+                txn.put(rows.EPOCH_KEY, rows.U32.pack(rows.epoch_of(txn) + epoch_step(ids)))
+                txn.delete(rows.COPY_KEY)
 
 
 def epoch_step(ids: Ids) -> int:
