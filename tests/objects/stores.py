@@ -5,8 +5,10 @@ from __future__ import annotations
 from isotherm.clock import VirtualClock
 from isotherm.devices.waiting import drive
 from isotherm.ids import SeededIds
+from isotherm.movers.compaction import Compaction, CompactionSettings
 from isotherm.objects import garbage
 from isotherm.objects.model import Body
+from isotherm.objects.referrer import PartReferrer, VersionReferrer
 from isotherm.segments import accounting
 from isotherm.settings import Settings
 from isotherm.store import compose
@@ -90,3 +92,65 @@ def changes(space, after=None, **options):
         if cursor == after or (after is None and not page):
             return found
         after = cursor
+
+
+async def compact(engines):
+    """Move whatever lives in sealed segments, however little of them is dead, and unlink what is empty."""
+    referrers = {b"o": VersionReferrer(), b"p": PartReferrer()}
+    settings = CompactionSettings(dead_fraction=0.0, settle_s=0)
+    mover = Compaction(engines.segments, engines.meta, referrers, clock=engines.clock, settings=settings)
+    while (await mover.step()).more:
+        continue
+
+
+class Interleaved:
+    """The engine itself, but for an event that happens right after its n-th read, through a snapshot or without one.
+
+    Asked for every n, it shows a reader at each of its suspension points what others may do there.
+    """
+
+    def __init__(self, meta, reads, event):
+        self.meta = meta
+        self.left = reads
+        self.event = event
+        self.happened = False
+
+    def __getattr__(self, name):
+        return getattr(self.meta, name)
+
+    async def count(self, value):
+        self.left -= 1
+        if self.left == 0 and not self.happened:
+            self.happened = True
+            await self.event()
+        return value
+
+    async def get(self, key):
+        return await self.count(await self.meta.get(key))
+
+    async def range(self, *args, **options):
+        return await self.count(await self.meta.range(*args, **options))
+
+    def snapshot(self):
+        return _InterleavedSnapshot(self, self.meta.snapshot())
+
+
+class _InterleavedSnapshot:
+    def __init__(self, meta, inner):
+        self.meta = meta
+        self.inner = inner
+
+    async def get(self, key):
+        return await self.meta.count(await self.inner.get(key))
+
+    async def range(self, *args, **options):
+        return await self.meta.count(await self.inner.range(*args, **options))
+
+    def close(self):
+        self.inner.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()

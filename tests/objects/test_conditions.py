@@ -85,13 +85,34 @@ def test_a_completion_whose_condition_failed_can_be_tried_again(space):
     assert get(space, "box", "key") == b"new"
 
 
+def remove(space, etag, version=None):
+    return code(space.delete("box", "key", version, condition=Condition(if_match=etag)))
+
+
 def test_a_conditional_delete(space):
     etag = drive(space.put("box", "key", b"old")).etag
-    assert code(space.delete("box", "key", condition=Condition(if_match="0" * 32))) == "PreconditionFailed"
+    assert remove(space, "0" * 32) == "PreconditionFailed"
     assert get(space, "box", "key") == b"old"
-    assert code(space.delete("box", "key", condition=Condition(if_match=etag))) == "done"
-    assert code(space.delete("box", "key", condition=Condition(if_match="*"))) == "NoSuchKey"
-    assert code(space.delete("box", "key")) == "done"
+    assert remove(space, etag) == "done"
+    assert code(space.head("box", "key")) == "NoSuchKey"
+    assert remove(space, "*") == remove(space, "0" * 32) == "done"
+    drive(space.put("box", "key", b"new"))
+    assert remove(space, "*") == "done"
+    assert code(space.head("box", "key")) == "NoSuchKey"
+
+
+def test_a_conditional_delete_looks_at_what_it_would_remove(space):
+    drive(space.set_versioning("box", Versioning.ENABLED))
+    assert remove(space, "*") == "done"
+    assert not drive(space.list_versions("box")).entries
+    old, new = (drive(space.put("box", "key", data)) for data in (b"old", b"new"))
+    assert remove(space, old.etag) == remove(space, new.etag, old.version_id) == "PreconditionFailed"
+    assert remove(space, old.etag, old.version_id) == "done"
+    assert remove(space, new.etag) == "done"
+    assert [e.is_marker for e in drive(space.list_versions("box")).entries] == [True, False]
+    assert remove(space, new.etag) == "PreconditionFailed"
+    assert remove(space, "*") == "done"
+    assert [e.is_marker for e in drive(space.list_versions("box")).entries] == [True, True, False]
 
 
 NOW, SECOND = 1_700_000_000_000, 1_000

@@ -31,18 +31,29 @@ _decode_tag = msgspec.msgpack.Decoder(tuple[str, str]).decode
 
 
 async def sweep(meta: Meta, segments: Segments, tenant: int, *, limit: int = 100) -> int:
-    """Work on up to `limit` garbage rows of a tenant, one transaction each. Returns how many it found."""
+    """Work on up to `limit` garbage rows of a tenant, one transaction each. Returns how many it worked on.
+
+    Zero means that nothing is left but what waits for readers.
+    """
     prefix = table(tenant, b"X")
-    rows = await meta.range(prefix, successor(prefix), limit)
-    for row, value in rows:
-        if not await segments.settled(value[:STAMP_BYTES]):
-            continue
-        kind, identity = row[len(prefix) : len(prefix) + 1], row[STAMP_TAIL]
-        if kind == b"m":
-            await _dismantle(meta, segments, tenant, identity)
-        else:
-            await _remove_tag_set(meta, tenant, identity, value[STAMP_BYTES:])
-    return len(rows)
+    start, done = prefix, 0
+    waiting: bytes | None = None  # a stamp that has not settled; nor have any later ones
+    while rows := await meta.range(start, successor(prefix), limit - done):
+        for row, value in rows:
+            stamp = value[:STAMP_BYTES]
+            if waiting is not None and stamp >= waiting:
+                continue
+            if not await segments.settled(stamp):
+                waiting = stamp
+                continue
+            kind, identity = row[len(prefix) : len(prefix) + 1], row[STAMP_TAIL]
+            if kind == b"m":
+                await _dismantle(meta, segments, tenant, identity)
+            else:
+                await _remove_tag_set(meta, tenant, identity, value[STAMP_BYTES:])
+            done += 1
+        start = rows[-1][0] + b"\0"
+    return done
 
 
 async def _dismantle(meta: Meta, segments: Segments, tenant: int, manifest: bytes) -> None:

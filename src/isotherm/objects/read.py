@@ -1,7 +1,8 @@
 """GET and HEAD: find a version, open its bytes.
 
 A small object's bytes are one look-up and one read away. Larger ones lie under a manifest whose parts are read as they
-are needed, and are held until the reading is closed: what is overwritten or removed meanwhile is read to its end. When a segment is gone (compaction moved its extents), the same version is resolved again and reading goes on.
+are needed, and are held until the reading is closed: what is overwritten or removed meanwhile is read to its end. When a
+segment is gone (compaction moved its extents), the same version is resolved again and reading goes on.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ async def open_version(
         check_read(condition, found)
     if not found.manifest:
         return Reading(context, bucket, found, None)
-    # What takes long to read is held before it is resolved for good: overwritten or removed meanwhile, it is read to its end
+    # what takes long to read is held before it is resolved for good
     hold = await context.segments.hold()
     try:
         found = await head(context, bucket, key, version)

@@ -152,6 +152,10 @@ async def find(
     """Leapfrog over the index rows of each tag: positions that stand under all of them, checked against `live`."""
     if not tags:
         raise Invalid("Name at least one tag to find by.", code="InvalidArgument")
+    try:
+        prefixes = [tag_index(context.tenant, name, value) for name, value in tags.items()]
+    except UnicodeEncodeError:
+        raise Invalid("A tag is not valid Unicode.", code="InvalidTag") from None
     with context.meta.snapshot() as snapshot:
         ids = await names(context, snapshot)
         first, end = b"", b"\xff" * 9
@@ -161,7 +165,6 @@ async def find(
         if after is not None:
             past = await context.bucket(snapshot, after.bucket)
             first = max(first, successor(tag_position(past.id, encode_key(after.key))))
-        prefixes = [tag_index(context.tenant, name, value) for name, value in tags.items()]
         found: list[Found] = []
         position = await _meet(snapshot, prefixes, first, end)
         while position is not None and len(found) < limit:
