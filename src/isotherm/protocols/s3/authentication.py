@@ -97,7 +97,7 @@ class Authenticator:
         payload = headers.get("x-amz-content-sha256")
         if payload is None:
             raise refusals.invalid_request("Missing required header for this request: x-amz-content-sha256")
-        sigv4.demand_signed(headers, claim.names)
+        sigv4.demand_signed(headers, claim)
         self.verify(head, query, claim, credential, payload, moment, signature)
         if new:
             if len(self._claims) >= _CLAIMS_MOST:
@@ -116,7 +116,7 @@ class Authenticator:
             raise refusals.invalid_token()
         credential = self._find(asked.claim.access_key)
         presigned.demand_valid(asked, now_ms, self._skew_s)
-        sigv4.demand_signed(head.headers, asked.claim.names)
+        sigv4.demand_signed(head.headers, asked.claim)
         payload = head.headers.get("x-amz-content-sha256") or asked.payload or UNSIGNED_PAYLOAD
         signed = [pair for pair in query if pair[0] != "X-Amz-Signature"]
         self.verify(head, signed, asked.claim, credential, payload, asked.moment, asked.signature)
@@ -183,7 +183,7 @@ class Authenticator:
         canonical = f"{head.method}\n{path}\n{asked}\n{lines}\n\n{claim.signed}\n{payload}"
         text = sigv4.string_to_sign(claim.algorithm, moment, claim.scope, canonical)
         if claim.algorithm == sigv4.ALGORITHM:
-            fits = sigv4.same(sigv4.sign(self.signing_keys.key(credential, claim.scope), text), signature)
+            fits = sigv4.same(self.signing_keys.signer(credential, claim.scope).sign(text), signature)
         else:
             fits = sigv4a.verifies(self.verifying_keys.key(credential), text, signature)
         return None if fits else (text, canonical)

@@ -41,10 +41,10 @@ class Chain(Protocol):
 
 
 class HmacChain:
-    __slots__ = ("_key", "_last", "_moment", "_scope")
+    __slots__ = ("_last", "_moment", "_scope", "_signer")
 
-    def __init__(self, key: bytes, moment: str, scope: str, seed: str) -> None:
-        self._key = key
+    def __init__(self, signer: sigv4.Signer, moment: str, scope: str, seed: str) -> None:
+        self._signer = signer
         self._moment = moment
         self._scope = scope
         self._last = seed
@@ -59,7 +59,7 @@ class HmacChain:
         self._next(f"{sigv4.ALGORITHM}-TRAILER", trailer_hash, signature)
 
     def _next(self, what: str, hashes: str, signature: str) -> None:
-        expected = sigv4.sign(self._key, f"{what}\n{self._moment}\n{self._scope}\n{self._last}\n{hashes}")
+        expected = self._signer.sign(f"{what}\n{self._moment}\n{self._scope}\n{self._last}\n{hashes}")
         if not sigv4.same(expected, signature):
             raise refusals.wrong_chunk_signature()
         self._last = expected

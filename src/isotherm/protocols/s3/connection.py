@@ -26,9 +26,9 @@ from isotherm.protocols.s3.exchange import CLIENT_GONE, Exchange
 from isotherm.protocols.s3.expiry import Idleness, Verdict, judge
 from isotherm.protocols.s3.framing import ChunkFraming, LengthFraming
 from isotherm.protocols.s3.inlet import Inlet
-from isotherm.protocols.s3.outlet import Outlet
+from isotherm.protocols.s3.outlet import WHOLE_BYTES_MOST, Outlet
 from isotherm.protocols.s3.parsing import HeadParser
-from isotherm.protocols.s3.reply_head import CONTINUE, has_body, render_head
+from isotherm.protocols.s3.reply_head import CONTINUE, length_of, render_head
 from isotherm.protocols.s3.roster import Roster
 from isotherm.protocols.s3.wire import Ranged, Reply, Request
 
@@ -77,9 +77,9 @@ class S3Connection(asyncio.Protocol):
             self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
-        self._since = self._roster.now
         if self._ending:
             return
+        self._since = self._roster.now
         if self._receiving is not None:
             rest = self._feed(self._receiving, data)
             if rest is None:
@@ -173,45 +173,45 @@ class S3Connection(asyncio.Protocol):
         self._task = start_eagerly(self._answer(exchange, request))
 
     async def _answer(self, exchange: Exchange, request: Request) -> None:
+        self._outlet.begun = False
         try:
             reply = await self._endpoint.dispatch(request)
+            body = reply.body
+            if isinstance(body, Ranged) and body.length <= WHOLE_BYTES_MOST and exchange.wants_body(reply):
+                with body.reading:
+                    data = body.reading.now(body.offset, body.length)
+                    reply.body = data if data is not None else await body.reading.read(body.offset, body.length)
+            if not isinstance(reply.body, bytes):
+                await self._stream(exchange, reply)
         except asyncio.CancelledError:
             self._broken(exchange)
             raise
         except Exception as error:
+            if self._outlet.begun or self._outlet.lost:
+                if not isinstance(error, ConnectionError):
+                    self._endpoint.note(error, exchange.id)
+                self._broken(exchange)
+                self._transport.abort()
+                return
             reply = self._endpoint.tell(error, exchange.facts(self._endpoint))
         if isinstance(reply.body, bytes):
             self._finish(exchange, reply)
-            return
-        try:
-            await self._stream(exchange, reply)
-        except asyncio.CancelledError:
-            self._broken(exchange)
-            raise
-        except Exception as error:
-            if not isinstance(error, ConnectionError):
-                self._endpoint.note(error, exchange.id)
-            self._broken(exchange)
-            self._transport.abort()
         else:
             self._end(exchange, reply)
 
     async def _stream(self, exchange: Exchange, reply: Reply) -> None:
+        """Send a reply whose body is not bytes."""
         assert exchange.head is not None
         body = reply.body
-        method, version = exchange.head.method, exchange.head.version
         try:
-            wanted = has_body(method, reply.status)
-            chunked = not isinstance(body, bytes | Ranged) and version == "1.1"
-            if wanted and not isinstance(body, bytes | Ranged) and not chunked:
-                self._last = True
-            head = self._head(exchange, reply)
-            if not wanted:
-                self._transport.write(head)
+            if not exchange.wants_body(reply):
+                self._transport.write(self._head(exchange, reply))
             elif isinstance(body, Ranged):
-                await self._outlet.ranged(head, body)
+                await self._outlet.ranged(self._head(exchange, reply), body)
             elif not isinstance(body, bytes):
-                await self._outlet.pieces(head, body, chunked=chunked)
+                chunked = length_of(reply) is None and exchange.head.version == "1.1"
+                self._last = self._last or (length_of(reply) is None and not chunked)
+                await self._outlet.pieces(self._head(exchange, reply), body, chunked=chunked)
         finally:
             if isinstance(body, Ranged):
                 body.reading.close()
@@ -242,9 +242,12 @@ class S3Connection(asyncio.Protocol):
 
     def _finish(self, exchange: Exchange, reply: Reply) -> None:
         """Send a reply whose body is bytes."""
+        if self._outlet.lost:
+            self._broken(exchange)
+            return
         head = self._head(exchange, reply)
         body = reply.body
-        if body and isinstance(body, bytes) and (exchange.head is None or has_body(exchange.head.method, reply.status)):
+        if body and isinstance(body, bytes) and exchange.wants_body(reply):
             self._outlet.sent += len(body)
             self._transport.write(head + body)
         else:
@@ -257,7 +260,7 @@ class S3Connection(asyncio.Protocol):
         self._exchange = self._task = None
         self._since = self._roster.now
         if self._last:
-            self._close()
+            self._close(linger=exchange.head is None)
             return
         if self._receiving is not None:
             self._receiving.discard()
@@ -305,7 +308,7 @@ class S3Connection(asyncio.Protocol):
             inlet is None
             or inlet.ahead <= (settings.body_bytes_ahead if self._reading else settings.body_bytes_ahead // 2)
         )
-        if room != self._reading and not self._transport.is_closing():
+        if room != self._reading and not self._half_closed and not self._transport.is_closing():
             self._reading = room
             if room:
                 self._transport.resume_reading()
@@ -320,11 +323,14 @@ class S3Connection(asyncio.Protocol):
         exchange = self._exchange = Exchange(self._endpoint, self._outlet.sent)
         self._finish(exchange, self._endpoint.tell(error, exchange.facts(self._endpoint)))
 
-    def _close(self) -> None:
+    def _close(self, *, linger: bool = False) -> None:
         """End after what has been written. While the client may still be sending, its bytes are read and thrown away for a
         moment: closing on unread bytes would reset the connection, and with it the reply that is on its way."""
+        if self._ending:
+            return
         self._ending = True
-        unread = self._receiving is not None or bool(self._ahead)
+        self._since = self._roster.now
+        unread = linger or self._receiving is not None or bool(self._ahead)
         self._receiving = None
         self._ahead = b""
         if not unread or self._half_closed or self._transport.is_closing():
@@ -356,8 +362,8 @@ class S3Connection(asyncio.Protocol):
 
     def expire(self, now: float) -> None:
         """The roster's sweep: `now` is in the loop's seconds."""
-        unsent = self._transport.get_write_buffer_size()
-        progress = (self._outlet.sent, unsent)
+        unsent = self._outlet.unsent
+        progress = (self._outlet.sent, self._transport.get_write_buffer_size())
         if not unsent or progress != self._unsent:
             self._unsent = progress
             self._unsent_since = now

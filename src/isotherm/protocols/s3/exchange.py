@@ -7,7 +7,8 @@ from isotherm.protocols.s3.counters import BROKEN
 from isotherm.protocols.s3.endpoint import S3Endpoint
 from isotherm.protocols.s3.inlet import Inlet
 from isotherm.protocols.s3.parsing import Head
-from isotherm.protocols.s3.wire import Facts, Request
+from isotherm.protocols.s3.reply_head import has_body
+from isotherm.protocols.s3.wire import Facts, Reply, Request
 
 CLIENT_GONE = 499
 
@@ -41,6 +42,9 @@ class Exchange:
         self.inlet: Inlet | None = None
         self.expects = False
         self.access_key = self.bucket = self.key = ""
+
+    def wants_body(self, reply: Reply) -> bool:
+        return self.head is None or has_body(self.head.method, reply.status)
 
     def facts(self, endpoint: S3Endpoint) -> Facts:
         head = self.head

@@ -1,34 +1,51 @@
-"""The replies of one connection on their way to the socket, with the transport's back-pressure. On one loop's thread."""
+"""The replies of one connection on their way to the socket, with the transport's back-pressure. On one loop's thread.
+
+`begun` tells whether bytes of the reply under way have been handed over: until then an error can still be told as one.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator
 
+from isotherm.protocols.s3.sendfile import Sendfile
 from isotherm.protocols.s3.wire import Ranged
 
-NOW_BYTES_MOST = 1 << 20
+WHOLE_BYTES_MOST = 256 << 10  # a shorter range is sent as one piece with its head
+SPAN_BYTES = 4 << 20  # what is asked for at once: the whole of a longer range seldom lies in one extent
+PIECE_BYTES = 1 << 20
 
 
 class Outlet:
     """Writes whole replies and streams.
 
-    `sent` counts payload bytes handed over. A stream raises ConnectionResetError when the connection is lost.
+    `sent` counts payload bytes handed over. A stream raises ConnectionError when the connection is lost.
     """
 
-    __slots__ = ("_drained", "_paused", "_transport", "lost", "sent")
+    __slots__ = ("_bytes_ahead", "_drained", "_paused", "_secure", "_sending", "_transport", "begun", "lost", "sent")
 
     def __init__(self, transport: asyncio.Transport, bytes_ahead: int) -> None:
         transport.set_write_buffer_limits(high=bytes_ahead)
+        self._bytes_ahead = bytes_ahead
         self._transport = transport
+        self._secure = transport.get_extra_info("sslcontext") is not None
         self._paused = False
+        self._sending = False
         self._drained: asyncio.Future[None] | None = None
+        self.begun = False
         self.lost = False
         self.sent = 0
 
     @property
     def paused(self) -> bool:
         return self._paused
+
+    @property
+    def unsent(self) -> bool:
+        """Something waits for the client to read."""
+        return self._sending or self._transport.get_write_buffer_size() > 0
 
     def pause(self) -> None:
         self._paused = True
@@ -46,10 +63,8 @@ class Outlet:
         if drained is not None and not drained.done():
             drained.set_result(None)
 
-    def write(self, data: bytes) -> None:
-        self._transport.write(data)
-
-    async def _drain(self) -> None:
+    async def drain(self) -> None:
+        """Wait until the transport takes more."""
         while self._paused and not self.lost:
             self._drained = asyncio.get_running_loop().create_future()
             await self._drained
@@ -57,30 +72,77 @@ class Outlet:
             raise ConnectionResetError("the client is gone")
 
     async def ranged(self, head: bytes, ranged: Ranged) -> None:
-        """Send a range of an opened version. The caller closes the reading."""
-        reading, offset, length = ranged.reading, ranged.offset, ranged.length
-        if length <= NOW_BYTES_MOST:
-            data = reading.now(offset, length)
-            if data is None:
-                data = await reading.read(offset, length)
-            self.sent += length
-            self._transport.write(head + data)
-            return
-        self._transport.write(head)
-        async for piece in reading.chunks(offset, length):
-            self.sent += len(piece)
-            self._transport.write(piece)
-            if self._paused or self.lost:
-                await self._drain()
+        """Send a range of an opened version. The caller closes the reading.
+
+        Raises:
+            IsothermError: it cannot be read.
+        """
+        reading, offset, end = ranged.reading, ranged.offset, ranged.offset + ranged.length
+        while offset < end:
+            length = min(SPAN_BYTES, end - offset)
+            found = None if self._secure else reading.sendable(offset, length)
+            if found is None and length > PIECE_BYTES:
+                length = PIECE_BYTES
+                found = None if self._secure else reading.sendable(offset, length)
+            if found is not None:
+                await self._file(head, *found, length)
+            elif length <= PIECE_BYTES and (data := reading.now(offset, length)) is not None:
+                await self._piece(head, data)
+            else:
+                async for piece in reading.chunks(offset, length):
+                    await self._piece(head, piece)
+                    head = b""
+            head = b""
+            offset += length
+
+    async def _piece(self, head: bytes, piece: bytes) -> None:
+        self.begun = True
+        self.sent += len(piece)
+        self._transport.writelines((head, piece))
+        if self._paused or self.lost:
+            await self.drain()
 
     async def pieces(self, head: bytes, pieces: AsyncIterator[bytes], *, chunked: bool) -> None:
-        """Send an iterator's pieces, framed as HTTP chunks or bare (to HTTP/1.0, up to the connection's end)."""
-        self._transport.write(head)
+        """Send an iterator's pieces, framed as HTTP chunks or bare. The head goes out with the first of them."""
         async for piece in pieces:
-            if piece:
-                self.sent += len(piece)
-                self._transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
-                if self._paused or self.lost:
-                    await self._drain()
+            if not piece:
+                continue
+            self.begun = True
+            self.sent += len(piece)
+            framed = (head, b"%x\r\n" % len(piece), piece, b"\r\n") if chunked else (head, piece)
+            head = b""
+            self._transport.writelines(framed)
+            if self._paused or self.lost:
+                await self.drain()
+        self.begun = True
         if chunked:
-            self._transport.write(b"0\r\n\r\n")
+            self._transport.write(head + b"0\r\n\r\n")
+        elif head:
+            self._transport.write(head)
+
+    async def _file(self, head: bytes, descriptor: int, offset: int, length: int) -> None:
+        """By sendfile, past the transport, once that has nothing left to write."""
+        peer = socket.fromfd(self._transport.get_extra_info("socket").fileno(), -1, -1)
+        sending = Sendfile(peer, head, os.dup(descriptor), offset, length, self._count)
+        self._sending = True
+        try:
+            await self._emptied()
+            self.begun = True
+        except BaseException:
+            sending.close()
+            raise
+        else:
+            await sending.finish()
+        finally:
+            self._sending = False
+
+    def _count(self, size: int) -> None:
+        self.sent += size
+
+    async def _emptied(self) -> None:
+        if self._transport.get_write_buffer_size():
+            self._transport.set_write_buffer_limits(high=0)
+            try:
+                await self.drain()
+            finally:
+                self._transport.set_write_buffer_limits(high=self._bytes_ahead)

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 import httptools
 
-from isotherm.errors import IsothermError, Unsupported
+from isotherm.errors import Unsupported
 from isotherm.protocols.s3 import refusals
 
 _ONCE = frozenset(
@@ -47,12 +47,18 @@ class Head:
 
 
 class HeadParser:
-    """Reads heads, one after another."""
+    """Reads heads, one after another.
 
-    __slots__ = ("_complete", "_count", "_headers", "_most", "_parser", "_refusal", "_target")
+    The common head is taken by `dict.setdefault` itself as llhttp's callback; one that repeats a name, or has blanks behind
+    a value, is read again by `_Careful`.
+    """
+
+    __slots__ = ("_fields", "_most", "_parser", "on_header")
 
     def __init__(self, headers_most: int) -> None:
         self._most = headers_most
+        self._fields: dict[bytes, bytes] = {}
+        self.on_header = self._fields.setdefault
         self._parser: Any = None
 
     def parse(self, raw: bytes) -> Head:
@@ -61,81 +67,81 @@ class HeadParser:
         Raises:
             Invalid: BadRequest, RequestHeaderSectionTooLarge; Unsupported for a transfer coding or an HTTP version.
         """
+        fields = self._fields
+        fields.clear()
         parser = self._parser
         if parser is None:
             parser = httptools.HttpRequestParser(self)
         self._parser = None  # kept only where the message is known to have ended with its head
-        self._target = b""
-        self._headers: dict[str, str] = {}
-        self._count = 0
-        self._complete = False
-        self._refusal: IsothermError | None = None
-        try:
-            parser.feed_data(raw)
-        except httptools.HttpParserUpgrade:
-            self._complete = False  # an offer to change protocols may be ignored (RFC 9110 §7.8)
-        except httptools.HttpParserError as error:
-            raise self._refusal or refusals.bad_request(str(error) or "malformed") from None
-        if self._refusal is not None:
-            raise self._refusal
-        head = self._head(parser, raw)
-        if self._complete and head.keep_alive:
+        whole = _feed(parser, raw)
+        count = raw.count(b"\n") - 2
+        if count > self._most:
+            raise refusals.head_too_large()
+        headers = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in fields.items()}
+        if len(headers) != count or b" \r" in raw or b"\t\r" in raw:
+            headers = _Careful().read(raw)
+        head = _head(raw, headers)
+        head.keep_alive = parser.should_keep_alive()
+        if whole and head.keep_alive and not head.length and not head.chunked:
             self._parser = parser
         return head
 
-    def _head(self, parser: Any, raw: bytes) -> Head:
-        head = Head()
-        method = parser.get_method()
-        version = parser.get_http_version()
-        if not raw.startswith(b"%b %b HTTP/" % (method, self._target)):
-            raise refusals.bad_request("the request line is not of the form METHOD TARGET HTTP/1.1")
-        if version != "1.1" and version != "1.0":
-            raise Unsupported("This server speaks HTTP/1.1.")
-        target = self._target.decode("latin-1")
-        if target[:1] != "/" or "#" in target:
-            raise refusals.bad_request("the request target must be a path")
-        headers = self._headers
-        host = headers.get("host")
-        if host is None or _HOST(host) is None:
-            raise refusals.bad_request("one valid Host header is required")
-        head.method = method.decode()
-        head.target = target
-        head.path, _, head.query = target.partition("?")
-        head.version = version
-        head.headers = headers
-        head.keep_alive = parser.should_keep_alive()
-        head.chunked = False
-        head.length = None
-        length = headers.get("content-length")
-        if length is not None:
-            head.length = _length(length)
-        elif "transfer-encoding" in headers:
-            _demand_chunked(headers["transfer-encoding"], version)
-            head.chunked = True
-        return head
 
-    def on_url(self, target: bytes) -> None:
-        self._target += target
+class _Careful:
+    """Reads the headers of a head that llhttp has accepted, with all their repetitions."""
+
+    __slots__ = ("_headers",)
+
+    def __init__(self) -> None:
+        self._headers: dict[str, list[str]] = {}
+
+    def read(self, raw: bytes) -> dict[str, str]:
+        _feed(httptools.HttpRequestParser(self), raw)
+        for name, values in self._headers.items():
+            if len(values) > 1 and name in _ONCE:
+                raise refusals.bad_request(f"{name} was given twice")
+        return {name: ",".join(values) for name, values in self._headers.items()}
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count += 1
-        if self._count > self._most:
-            self._refusal = refusals.head_too_large()
-            return
-        key = name.lower().decode("latin-1")
-        text = value.decode("latin-1")
-        if text[-1:] in (" ", "\t"):
-            text = text.rstrip(" \t")
-        headers = self._headers
-        if key in headers:
-            if key in _ONCE:
-                self._refusal = refusals.bad_request(f"{key} was given twice")
-            headers[key] += "," + text
-        else:
-            headers[key] = text
+        self._headers.setdefault(name.lower().decode("latin-1"), []).append(value.decode("latin-1").strip(" \t"))
 
-    def on_message_complete(self) -> None:
-        self._complete = True
+
+def _feed(parser: Any, raw: bytes) -> bool:
+    """False where the client offers to change protocols, which may be ignored (RFC 9110 §7.8)."""
+    try:
+        parser.feed_data(raw)
+    except httptools.HttpParserUpgrade:
+        return False
+    except httptools.HttpParserError as error:
+        raise refusals.bad_request(str(error) or "malformed") from None
+    return True
+
+
+def _head(raw: bytes, headers: dict[str, str]) -> Head:
+    words = raw[: raw.find(b"\r\n")].decode("latin-1").split(" ")
+    if len(words) != 3:
+        raise refusals.bad_request("the request line is not of the form METHOD TARGET HTTP/1.1")
+    head = Head()
+    head.method, head.target, version = words
+    if version != "HTTP/1.1" and version != "HTTP/1.0":
+        raise Unsupported("This server speaks HTTP/1.1.")
+    head.version = version[5:]
+    if head.target[:1] != "/" or "#" in head.target:
+        raise refusals.bad_request("the request target must be a path")
+    host = headers.get("host")
+    if host is None or _HOST(host) is None:
+        raise refusals.bad_request("one valid Host header is required")
+    head.path, _, head.query = head.target.partition("?")
+    head.headers = headers
+    head.chunked = False
+    head.length = None
+    length = headers.get("content-length")
+    if length is not None:
+        head.length = _length(length)
+    elif "transfer-encoding" in headers:
+        _demand_chunked(headers["transfer-encoding"], head.version)
+        head.chunked = True
+    return head
 
 
 def _length(text: str) -> int:

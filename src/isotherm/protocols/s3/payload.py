@@ -91,8 +91,8 @@ def check_for(
 
 def _chain(algorithm: str, proof: Proof, authenticator: Authenticator) -> Chain | None:
     if algorithm == sigv4.ALGORITHM:
-        key = authenticator.signing_keys.key(proof.credential, proof.claim.scope)
-        return HmacChain(key, proof.moment, proof.claim.scope, proof.signature)
+        signer = authenticator.signing_keys.signer(proof.credential, proof.claim.scope)
+        return HmacChain(signer, proof.moment, proof.claim.scope, proof.signature)
     if algorithm == sigv4a.ALGORITHM:
         public = authenticator.verifying_keys.key(proof.credential)
         return EcdsaChain(public, proof.moment, proof.claim.scope, proof.signature)

@@ -10,7 +10,7 @@ Pure, but for `SigningKeys`, a bounded cache used on one loop's thread.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from hmac import compare_digest, digest
 from urllib.parse import quote, unquote_to_bytes
@@ -29,6 +29,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9\-._~]*").fullmatch
 _SPACES = re.compile(r"[ \t]+")
 _SCOPE_DATE = re.compile(r"[0-9]{8}").fullmatch
 _KEYS_MOST = 4096
+_BLOCK_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,10 @@ class Claim:
     scope: str
     names: tuple[str, ...]
     signed: str
+    amz: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "amz", frozenset(name for name in self.names if name[:6] == "x-amz-"))
         if "host" not in self.names:
             raise refusals.denied(
                 "There were headers present in the request which were not signed", HeadersNotSigned="host"
@@ -115,9 +118,12 @@ def canonical_headers(headers: dict[str, str], names: tuple[str, ...]) -> str:
     return lines
 
 
-def demand_signed(headers: dict[str, str], names: tuple[str, ...]) -> None:
+def demand_signed(headers: dict[str, str], claim: Claim) -> None:
     """Refuse x-amz-* headers that are not signed: somebody on the way may have added them."""
-    stray = [name for name in headers if name[:6] == "x-amz-" and name not in names]
+    signed = claim.amz
+    if "\n".join(headers).count("x-amz-") == len(signed) and headers.keys() >= signed:
+        return
+    stray = [name for name in headers if name[:6] == "x-amz-" and name not in signed]
     if stray:
         raise refusals.denied(
             "There were headers present in the request which were not signed", HeadersNotSigned=", ".join(stray)
@@ -135,8 +141,21 @@ def signing_key(secret: str, scope: str) -> bytes:
     return key
 
 
-def sign(key: bytes, text: str) -> str:
-    return digest(key, text.encode("latin-1"), "sha256").hex()
+class Signer:
+    """HMAC-SHA256 under one key. Both of its hashes have taken in the key already: half the cost of `hmac.digest`."""
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, key: bytes) -> None:
+        block = key.ljust(_BLOCK_BYTES, b"\0")
+        self._inner = sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def sign(self, text: str) -> str:
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(text.encode("latin-1"))
+        outer.update(inner.digest())
+        return outer.hexdigest()
 
 
 def same(expected: str, given: str) -> bool:
@@ -150,14 +169,14 @@ class SigningKeys:
     __slots__ = ("_keys",)
 
     def __init__(self) -> None:
-        self._keys: dict[tuple[str, str], tuple[Credential, bytes]] = {}
+        self._keys: dict[tuple[str, str], tuple[Credential, Signer]] = {}
 
-    def key(self, credential: Credential, scope: str) -> bytes:
+    def signer(self, credential: Credential, scope: str) -> Signer:
         known = self._keys.get((credential.access_key, scope))
         if known is not None and (known[0] is credential or known[0] == credential):
             return known[1]
         if len(self._keys) >= _KEYS_MOST:
             self._keys.clear()
-        key = signing_key(credential.secret, scope)
-        self._keys[credential.access_key, scope] = (credential, key)
-        return key
+        signer = Signer(signing_key(credential.secret, scope))
+        self._keys[credential.access_key, scope] = (credential, signer)
+        return signer
