@@ -122,8 +122,18 @@ def _declared(version: str, encoding: str | None, standalone: int) -> None:
         raise malformed("the encoding must be UTF-8")
 
 
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def parse(body: bytes, names: Collection[str]) -> Element:
     """The root element, whose name must be one of `names`. Raises Invalid(MalformedXML)."""
+    if b"\0" in body or not _is_utf8(body):  # expat would otherwise find out about UTF-16 by itself
+        raise malformed("the encoding must be UTF-8")
     builder = _Builder()
     parser = expat.ParserCreate(encoding="utf-8", namespace_separator=" ")
     parser.buffer_text = True
