@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 
 from isotherm import __version__
+from isotherm.cli.backup import backup, restore
+from isotherm.cli.fsck import fsck
 from isotherm.cli.keys import keys
 from isotherm.cli.reporting import reporting
 
@@ -27,6 +29,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(keys, name="keys")
+for command in (fsck, backup, restore):
+    app.command()(command)
 
 _LISTEN = "Where it listens"
 _SECURITY = "Security"

@@ -1,0 +1,169 @@
+"""`isotherm backup` and `isotherm restore`."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isotherm.cli.reporting import reporting
+
+if TYPE_CHECKING:
+    from isotherm.movers.backup.layout import Manifest
+    from isotherm.movers.backup.restore import RestoreReport
+
+EXIT_DAMAGE = 2
+
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def backup(
+    target: Annotated[Path, typer.Argument(metavar="DEST", help="Directory of the backups; made if missing.")],
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Directory of the store.", show_default="ISOTHERM_DATA")
+    ] = None,
+    hardlink: Annotated[
+        bool, typer.Option("--hardlink", help="Link segments instead of copying them, on the same file system.")
+    ] = False,
+    keep: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Afterwards keep only the newest N generations.")
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Back a store up while it is in use. A later backup to the same directory copies only what is new.
+
+    Secrets are left out: keep a copy of keys/root.key of the store elsewhere.
+    """
+    from isotherm import __version__
+    from isotherm.cli.showing import showing, size
+    from isotherm.movers.backup.take import back_up
+    from isotherm.settings import environment, load
+    from isotherm.store import compose
+
+    with reporting():
+        engines = compose(load({"data": data}, environment()), role="foreign", create=False)
+        with closing(engines), showing() as shown:
+            made = back_up(engines.opened(), target, __version__, hardlink=hardlink, keep=keep, progress=shown)
+        manifest = made.manifest
+        if as_json:
+            typer.echo(json.dumps({**_told(manifest), "copied_bytes": made.copied_bytes, "removed": made.removed}))
+        else:
+            typer.echo(
+                f"generation {manifest.generation} in {target}: {size(manifest.size)} in {len(manifest.segments):,} segments, "
+                f"{size(made.copied_bytes)} of them copied now"
+            )
+            if made.removed:
+                typer.echo(f"removed generations {', '.join(map(str, made.removed))}")
+        if manifest.missing:
+            typer.secho(
+                f"isotherm: {len(manifest.missing)} segments are missing or unreadable; run isotherm fsck",
+                err=True,
+                fg=typer.colors.RED,
+            )
+            raise typer.Exit(EXIT_DAMAGE)
+
+
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="Directory of the backups.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Directory of the store to be; empty or missing.")],
+    generation: Annotated[
+        int | None, typer.Option(metavar="N", help="Which generation.", show_default="the newest")
+    ] = None,
+    root_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="keys/root.key of the old store, so that its access keys work.")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check all objects afterwards, beyond the checksums of the files.")
+    ] = False,
+    as_json: _Json = False,
+) -> None:
+    """Put a store back from a backup."""
+    from isotherm import __version__
+    from isotherm.cli.showing import showing
+    from isotherm.clock import SystemClock
+    from isotherm.devices.drive import SystemDrive, explain
+    from isotherm.ids import SystemIds
+    from isotherm.movers.backup.restore import restore as put_back
+    from isotherm.movers.fsck.check import DEEP, QUICK
+
+    with reporting():
+        try:
+            key = root_key.read_bytes() if root_key is not None else None
+        except OSError as error:
+            raise explain(error, f"cannot read {root_key}") from error
+        with showing() as shown:
+            report = put_back(
+                source,
+                data,
+                __version__,
+                clock=SystemClock(),
+                ids=SystemIds(),
+                device=SystemDrive(),
+                generation=generation,
+                root_key=key,
+                depth=DEEP if verify else QUICK,
+                progress=shown,
+            )
+        made = None if report.readable else _new_credentials(data)
+        if as_json:
+            told = {**_told(report.manifest), "epoch": report.epoch, "root_credentials": made and str(made)}
+            typer.echo(json.dumps(told))
+        else:
+            _print_restored(report, data, made)
+        if report.checked.exit_code == EXIT_DAMAGE:
+            raise typer.Exit(EXIT_DAMAGE)
+
+
+def _new_credentials(data: Path) -> Path:
+    """Make root credentials under a root key of the store's own, as a first start does."""
+    from isotherm import __version__
+    from isotherm.clock import SystemClock
+    from isotherm.devices.directory import open_directory
+    from isotherm.devices.waiting import drive
+    from isotherm.ids import SystemIds
+    from isotherm.meta.lmdb import LmdbMeta
+    from isotherm.server import root_credentials
+    from isotherm.tenancy.identity import Credentials
+    from isotherm.tenancy.keystore import FileKeys
+
+    clock, ids = SystemClock(), SystemIds()
+    directory = open_directory(data, program=__version__, clock=clock, ids=ids, create=False)
+    with closing(LmdbMeta.open(directory.meta, clock=clock, ids=ids, role="foreign")) as meta:
+        credentials = Credentials(meta, FileKeys(directory.keys, ids), clock, ids)
+        drive(root_credentials.provide(credentials, directory.keys, ids))
+    return directory.keys / root_credentials.NAME
+
+
+def _print_restored(report: RestoreReport, data: Path, made: Path | None) -> None:
+    from isotherm.cli.fsck_summary import print_summary
+
+    manifest = report.manifest
+    taken = datetime.fromtimestamp(manifest.begun_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    typer.echo(f"Generation {manifest.generation}, taken {taken}, is in {data} as epoch {report.epoch}.\n")
+    print_summary(report.checked)
+    if made is not None:
+        if report.credentials:
+            typer.secho(
+                f"\n{report.credentials} access keys of the old store do not work: their secrets are sealed under its root key.\n"
+                "To have them, restore again with --root-key FILE (keys/root.key of the old store).",
+                fg=typer.colors.YELLOW,
+            )
+        typer.echo(f"\nNew root credentials: {made}")
+    typer.echo("Whoever follows the change feed starts from a snapshot: cursors of the old epoch have expired.")
+    typer.echo(f"\nNext: isotherm serve --data {data}")
+
+
+def _told(manifest: Manifest) -> dict[str, object]:
+    return {
+        "generation": manifest.generation,
+        "store": manifest.store,
+        "commit": manifest.commit,
+        "taken_ms": manifest.begun_ms,
+        "size": manifest.size,
+        "segments": len(manifest.segments),
+        "missing": manifest.missing,
+    }

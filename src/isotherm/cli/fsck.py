@@ -1,0 +1,137 @@
+"""`isotherm fsck`: whether every object of a store is readable and every byte accounted for, and what is not.
+
+Exit status: 0 clean, 1 space is wasted, 2 damage, 8 it could not be checked, 75 try again later.
+
+The check runs in a process of its own: where the metadata's pages are damaged, its engine may take the process down, and
+that must be told as damage too.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isotherm.cli.reporting import EXIT_AGAIN
+from isotherm.errors import Corrupt, IsothermError, Retry
+
+if TYPE_CHECKING:
+    from isotherm.movers.fsck.findings import Report
+
+EXIT_DAMAGE = 2
+EXIT_UNCHECKED = 8
+
+
+def fsck(
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Directory of the store.", show_default="ISOTHERM_DATA")
+    ] = None,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Mend what can be derived, and drop what nothing can refer to. Stop the server first."
+        ),
+    ] = False,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Do not read the objects' bytes; see only that all are where they should be."),
+    ] = False,
+    scratch: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where scratch space is taken.", show_default="run/ of the store"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    inner: Annotated[bool, typer.Option("--inner", hidden=True)] = False,
+) -> None:
+    """Prove every object readable and every byte accounted for; also while a server runs."""
+    if not inner:
+        raise typer.Exit(_in_child())
+    with _exiting():
+        code = _repair(data, quick, scratch, as_json) if repair else _check(data, quick, scratch, as_json)
+        raise typer.Exit(code)
+
+
+def _in_child() -> int:
+    child = subprocess.run([sys.executable, "-m", "isotherm.cli", *sys.argv[1:], "--inner"], check=False)
+    if child.returncode < 0 and -child.returncode not in (2, 9, 15):  # not one that a person sends
+        typer.secho(
+            f"isotherm: damage: the metadata's engine failed with signal {-child.returncode} while reading its own pages. "
+            "Put the store back from a backup.",
+            err=True,
+            fg=typer.colors.RED,
+        )
+        return EXIT_DAMAGE
+    return child.returncode if child.returncode >= 0 else EXIT_UNCHECKED
+
+
+@contextmanager
+def _exiting() -> Iterator[None]:
+    try:
+        yield
+    except IsothermError as error:
+        typer.secho(f"isotherm: {error}", err=True, fg=typer.colors.RED)
+        code = EXIT_DAMAGE if isinstance(error, Corrupt) else EXIT_AGAIN if isinstance(error, Retry) else EXIT_UNCHECKED
+        raise typer.Exit(code) from error
+    except typer.Exit:
+        raise
+    except Exception as error:  # whatever else fails must not look like an answer
+        traceback.print_exc()
+        raise typer.Exit(EXIT_UNCHECKED) from error
+
+
+def _check(data: Path | None, quick: bool, scratch: Path | None, as_json: bool) -> int:
+    from isotherm.cli.showing import showing
+    from isotherm.movers.fsck.check import DEEP, QUICK, check
+    from isotherm.settings import environment, load
+    from isotherm.store import compose
+
+    engines = compose(load({"data": data}, environment()), role="foreign", create=False)
+    with closing(engines), showing() as shown:
+        depth = QUICK if quick else DEEP
+        report = check(engines.opened(), scratch or engines.directory.run, depth=depth, progress=shown)
+    if as_json:
+        typer.echo(report.to_json().decode())
+    else:
+        _print(report)
+    return report.exit_code
+
+
+def _repair(data: Path | None, quick: bool, scratch: Path | None, as_json: bool) -> int:
+    from isotherm import __version__
+    from isotherm.cli.showing import showing
+    from isotherm.clock import SystemClock
+    from isotherm.devices.directory import open_directory
+    from isotherm.ids import SystemIds
+    from isotherm.meta.lmdb import ServerLock
+    from isotherm.movers.fsck.check import DEEP, QUICK
+    from isotherm.movers.fsck.check import repair as mend
+    from isotherm.settings import environment, load
+    from isotherm.store import compose
+
+    settings = load({"data": data}, environment())
+    directory = open_directory(settings.data, program=__version__, clock=SystemClock(), ids=SystemIds(), create=False)
+    with ServerLock(directory.meta) as held:
+        engines = compose(settings, role="server", create=False)
+        with closing(engines), showing() as shown:
+            depth = QUICK if quick else DEEP
+            before, after = mend(engines.opened(), held, scratch or directory.run, depth=depth, progress=shown)
+    if as_json:
+        typer.echo(b'{"before": %s, "after": %s}' % (before.to_json(), after.to_json()))
+        return after.exit_code
+    if after is not before:
+        _print(before, verdict=False)
+        typer.echo(f"\n{after.repaired:,} repairs made. Checked again:\n")
+    _print(after)
+    return after.exit_code
+
+
+def _print(report: Report, *, verdict: bool = True) -> None:
+    from isotherm.cli.fsck_summary import print_summary
+
+    print_summary(report, verdict=verdict)
