@@ -17,13 +17,15 @@ from __future__ import annotations
 import os
 import struct
 import threading
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from isotherm.devices.drive import Drive, explain, write_all
+from isotherm.devices.fork import ForkGuard
 from isotherm.devices.locks import KeptLock, locked_elsewhere, try_lock
-from isotherm.errors import Unavailable
+from isotherm.errors import Closed, Unavailable
 from isotherm.meta.port import NO_STAMP, Meta
 from isotherm.segments.format import crc32c
 
@@ -59,26 +61,46 @@ class ReaderEpochs:
         self._held: KeptLock | None = None
         self._slot = 0
         self._readers: dict[object, bytes] = {}
+        self._released: deque[object] = deque()
         self._published: bytes | None = None
+        self._guard = ForkGuard("a reader's hold")
+        self._closed = False
 
     async def hold(self) -> Hold:
         """See `Segments.hold`."""
         stamp = await self._meta.readable_since()
         held = Hold(self)
         with self._lock:
+            if self._closed:
+                raise Closed("segments are closed")
             self._readers[held] = stamp
             try:
                 self._publish()
             except BaseException:
                 del self._readers[held]
                 raise
+        self._settle()
         return held
 
     def release(self, held: Hold) -> None:
-        """End a hold; a second time does nothing."""
-        with self._lock:
-            if self._readers.pop(held, None) is not None:
-                self._publish()
+        """End a hold; a second time, after `close` and in a forked child it does nothing. Finalizers may call it."""
+        self._released.append(held)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Who finds the lock taken leaves the work to its owner, who looks again after letting go of it.
+
+        Waiting would be a deadlock where a finalizer runs in the middle of its own thread's work here.
+        """
+        while self._released and not self._guard.forked and self._lock.acquire(blocking=False):
+            try:
+                gone = False
+                while self._released:
+                    gone |= self._readers.pop(self._released.popleft(), None) is not None
+                if gone and not self._closed:
+                    self._publish()
+            finally:
+                self._lock.release()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[None]:
@@ -116,6 +138,7 @@ class ReaderEpochs:
     def close(self) -> None:
         """Give the slot back. Idempotent."""
         with self._lock:
+            self._closed = True
             held, self._held = self._held, None
         if held is not None:
             held.close()
