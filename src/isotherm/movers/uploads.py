@@ -30,7 +30,7 @@ async def expire_uploads(
         there = [row for row in expired if await txn.get(row) is not None]
         for row in there:
             txn.delete(row)
-            txn.put(garbage_row(tenant, b"m", row[STAMP_TAIL]), b"")
+            txn.put(garbage_row(tenant, b"m", row[STAMP_TAIL]), b"", stamp=txn.stamp())
         return len(there)
 
     aborted, _ = await meta.transact(abort) if expired else (0, None)

@@ -74,7 +74,7 @@ class _Manifest:
         self._tenant = tenant
         self._id = manifest
         self._name = f"manifest {manifest.hex()}"
-        self._garbage = False
+        self._garbage: bytes | None = None
         self._indexed = False
         self._index: list[tuple[int, int]] | None = None
         self._expected: dict[int, int] = {}
@@ -90,7 +90,7 @@ class _Manifest:
 
     def take(self, rank: int, rest: bytes, is_row: bool, value: bytes) -> None:
         if rank == _GARBAGE:
-            self._garbage = True
+            self._garbage = value
             self._job.objects.garbage += 1
         elif rank == _INDEX:
             self._indexed = True
@@ -109,13 +109,13 @@ class _Manifest:
         self._settle()
         job = self._job
         used = bool(self._versions or self._uploads)
-        if used and self._garbage:
+        if used and self._garbage is not None:
             self._say(Kind.MANIFEST_CONDEMNED, f"{self._name} is in use, and marked to be dismantled", repairable=True)
-            job.repairs.protect(garbage_row(self._tenant, b"m", self._id), b"", None)
-        if not used and not self._garbage and (self._indexed or self._parts):
+            job.repairs.protect(garbage_row(self._tenant, b"m", self._id), self._garbage, None)
+        if not used and self._garbage is None and (self._indexed or self._parts):
             said = f"{self._parts} parts of {self._name}, to which nothing refers"
             job.findings.add(Kind.MANIFEST_ORPHAN, said, size=self._size, repairable=True)
-            job.repairs.drop(garbage_row(self._tenant, b"m", self._id), None, b"")
+            job.repairs.drop(garbage_row(self._tenant, b"m", self._id), None, job.newest)
         if self._uploads and (self._versions or self._indexed or self._uploads > 1):
             self._say(Kind.MANIFEST_DIFFERS, f"upload {self._id.hex()} is open, and completed")
         if self._versions:

@@ -13,7 +13,7 @@ from operator import itemgetter
 
 import msgspec
 
-from isotherm.meta.port import invert
+from isotherm.meta.port import STAMP_BYTES, invert
 from isotherm.movers.fsck.findings import Kind, Name
 from isotherm.movers.fsck.job import Job, text
 from isotherm.movers.fsck.versions import Left, NamedTagSet
@@ -43,9 +43,9 @@ class Tags:
 
     def _name_garbage(self) -> None:
         prefix = table(self._tenant, b"X") + b"g"
-        for row, position in self._job.rows(prefix):
+        for row, value in self._job.rows(prefix):
             self._job.objects.garbage += 1
-            self._left.tag_sets.add(NamedTagSet(row[len(prefix) :], True, 0, position).pack())
+            self._left.tag_sets.add(NamedTagSet(row[len(prefix) :], True, 0, value[STAMP_BYTES:]).pack())
 
     def _named(self) -> Iterator[_Item]:
         for entry in self._left.tag_sets.sorted():
