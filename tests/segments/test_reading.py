@@ -13,7 +13,7 @@ from isotherm.segments.settings import SegmentSettings
 from isotherm.testing.segments_suite import payload
 from tests.segments import rigs
 
-FEW = SegmentSettings(segment_bytes=1, extent_bytes_most=1 << 20, descriptors=3, trailers=2, verified_extents=2)
+FEW = SegmentSettings(segment_bytes=1, extent_bytes_most=1 << 20, descriptors=3, known_bytes=1_300)
 
 
 @pytest.fixture

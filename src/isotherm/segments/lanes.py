@@ -16,7 +16,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from isotherm.devices.fork import ForkGuard
 from isotherm.errors import Closed
 from isotherm.segments.files import SegmentFiles
 from isotherm.segments.format import crc32c, encode_extent_header, pack_trailer, padding_for, trailer_bytes
@@ -74,7 +73,6 @@ class Sink:
         self._lanes = lanes
         self._settings = settings
         self._lock = threading.Lock()
-        self._guard = ForkGuard("an extent stream")
         self._over: BaseException | None = None
         self._done: list[Extent] = []
         self._ends: list[tuple[OpenSegment, int]] = []
@@ -88,7 +86,6 @@ class Sink:
 
     def take(self, pieces: Sequence[Buffer]) -> None:
         """Write the next bytes of the payload. After a failure every call raises it again."""
-        self._guard.check()
         with self._lock:
             if self._over is not None:
                 raise self._over
@@ -100,7 +97,6 @@ class Sink:
 
     def finish(self, pieces: Sequence[Buffer]) -> list[Extent]:
         """Write the last bytes and make it all durable; see `ExtentStream.finish`."""
-        self._guard.check()
         with self._lock:
             if self._over is not None:
                 raise self._over
@@ -118,7 +114,6 @@ class Sink:
 
     def abort(self) -> None:
         """See `ExtentStream.abort`. Idempotent; too late after `finish`."""
-        self._guard.check()
         with self._lock:
             if self._over is None:
                 self._give_up(Closed("the stream was aborted"))

@@ -65,6 +65,7 @@ class LocalSegments:
         self._lanes = Lanes(files, settings)
         self._recovery = Recovery(files, meta, drive, clock)
         self._reclaim = Reclaim(files, epochs, meta)
+        self._executor = ThreadPoolExecutor(settings.stream_threads, "segments-stream")
         self._guard = ForkGuard("segments")
         self._closed = False
 
@@ -107,7 +108,7 @@ class LocalSegments:
         self._check()
         check_owner(owner)
         sink = Sink(owner, media, self._lanes, self._settings)
-        return LaneStream(sink, self._settings.stream_piece_bytes)
+        return LaneStream(sink, self._settings.stream_piece_bytes, self._executor)
 
     def read_now(self, extent: Extent, offset: int, length: int) -> bytes | None:
         self._guard.check()

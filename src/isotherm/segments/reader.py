@@ -11,7 +11,6 @@ blocking is allowed. Any thread may call anything.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 
 from awscrt.checksums import crc32c
 
@@ -19,10 +18,10 @@ from isotherm.clock import Clock
 from isotherm.devices.drive import NOWAIT, Drive
 from isotherm.errors import Corrupt, Invalid, Unavailable
 from isotherm.segments.descriptors import Descriptor, Descriptors
-from isotherm.segments.format import trailer_bytes, unpack_trailer
+from isotherm.segments.format import trailer_bytes
+from isotherm.segments.known import KnownExtent, KnownExtents
 from isotherm.segments.port import BLOCK_BYTES, Extent
 from isotherm.segments.settings import SegmentSettings
-from isotherm.segments.verified import VerifiedBlocks
 
 _SCRATCH_BYTES = 1 << 20
 
@@ -44,9 +43,8 @@ class ExtentReader:
         self._drive = drive
         self._preadv = drive.preadv
         self._scratch = _Scratch()
-        self._trailers: OrderedDict[Extent, tuple[int, ...]] = OrderedDict()
-        self._trailers_most = settings.trailers
-        self._verified = VerifiedBlocks(clock, settings.verified_extents, settings.verified_s)
+        self._known = KnownExtents(clock, settings.known_bytes, settings.verified_s)
+        self._entries = self._known.entries
 
     def read_now(self, extent: Extent, offset: int, length: int) -> bytes | None:
         """See `Segments.read_now`."""
@@ -70,11 +68,11 @@ class ExtentReader:
         return bytes(view) if length == whole else bytes(view[offset : offset + length])
 
     def _blocks_now(self, descriptor: Descriptor, extent: Extent, offset: int, length: int) -> bytes | None:
-        trailer = self._trailers.get(extent)
+        known = self._entries.get(extent)
         first = offset // BLOCK_BYTES
         start = first * BLOCK_BYTES
         end = min(-(-(offset + length) // BLOCK_BYTES) * BLOCK_BYTES, extent.length)
-        if trailer is None or end - start > _SCRATCH_BYTES:
+        if known is None or end - start > _SCRATCH_BYTES:
             return None
         view = self._scratch.view[: end - start]
         try:
@@ -82,7 +80,7 @@ class ExtentReader:
                 return None
         except OSError:
             return None
-        self._compare(extent, trailer, first, view)
+        self._compare(extent, known, first, view)
         return bytes(view[offset - start : offset - start + length])
 
     def read(self, extent: Extent, offset: int, length: int) -> bytes:
@@ -97,51 +95,42 @@ class ExtentReader:
             if crc32c(data) != extent.check:
                 raise _damaged(extent, 0)
             return data if length == extent.length else data[offset : offset + length]
-        trailer = self.trailer(extent)
+        known = self._entries.get(extent) or self._learn(descriptor, extent)
         first = offset // BLOCK_BYTES
         start = first * BLOCK_BYTES
         end = min(-(-(offset + length) // BLOCK_BYTES) * BLOCK_BYTES, extent.length)
         data = self._pread(descriptor, extent, end - start, start)
-        self._compare(extent, trailer, first, memoryview(data))
+        self._compare(extent, known, first, memoryview(data))
         return data if length == end - start else data[offset - start : offset - start + length]
-
-    def trailer(self, extent: Extent) -> tuple[int, ...]:
-        """Block checksums of an extent of more than one block, verified against its `check`."""
-        found = self._trailers.get(extent)
-        if found is not None:
-            return found
-        descriptor = self._descriptors.get(extent.segment)
-        packed = self._pread(descriptor, extent, trailer_bytes(extent.length), extent.length)
-        if crc32c(packed) != extent.check:
-            raise Corrupt("damaged block checksums", segment=extent.segment, offset=extent.offset)
-        trailer = self._trailers[extent] = unpack_trailer(packed)
-        while len(self._trailers) > self._trailers_most:
-            try:
-                self._trailers.popitem(last=False)
-            except KeyError:
-                break
-        return trailer
 
     def sendable(self, extent: Extent, offset: int, length: int) -> tuple[int, int] | None:
         """See `Segments.sendable`."""
         if offset < 0 or length <= 0 or offset + length > extent.length:
             raise _outside(extent, offset, length)
         descriptor = self._cached.get(extent.segment)
-        if descriptor is None or extent.length <= BLOCK_BYTES:
+        known = self._entries.get(extent)
+        if descriptor is None or known is None:
             return None
-        if not self._verified.covers(extent, offset // BLOCK_BYTES, -(-(offset + length) // BLOCK_BYTES)):
+        if not self._known.covers(known, offset // BLOCK_BYTES, -(-(offset + length) // BLOCK_BYTES)):
             return None
         descriptor.used = True
         self._scratch.lent = descriptor
         return descriptor.fd, extent.offset + offset
 
-    def _compare(self, extent: Extent, trailer: tuple[int, ...], first: int, view: memoryview) -> None:
+    def _learn(self, descriptor: Descriptor, extent: Extent) -> KnownExtent:
+        trailer = self._pread(descriptor, extent, trailer_bytes(extent.length), extent.length)
+        if crc32c(trailer) != extent.check:
+            raise Corrupt("damaged block checksums", segment=extent.segment, offset=extent.offset)
+        return self._known.add(extent, trailer)
+
+    def _compare(self, extent: Extent, known: KnownExtent, first: int, view: memoryview) -> None:
+        checks = known.checks
         block = first
         for at in range(0, len(view), BLOCK_BYTES):
-            if crc32c(view[at : at + BLOCK_BYTES]) != trailer[block]:
+            if crc32c(view[at : at + BLOCK_BYTES]) != checks[block]:
                 raise _damaged(extent, block)
             block += 1
-        self._verified.mark(extent, first, block)
+        self._known.mark(known, first, block)
 
     def _pread(self, descriptor: Descriptor, extent: Extent, length: int, offset: int) -> bytes:
         try:

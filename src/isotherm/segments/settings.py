@@ -16,11 +16,11 @@ class SegmentSettings:
         append_bytes_most: longest payload of `append`.
         extent_bytes_most: where a stream cuts its payload into extents.
         stream_piece_bytes: a stream hands pieces of about this size to the device; it holds at most two of them.
+        stream_threads: how many streams of a process write at once; others wait for a thread.
         writeback_bytes: a stream lets at most about this much lie unsynced behind it.
         idle_lanes: open segments that are kept for later streams, per media class.
         descriptors: files kept open for reading.
-        trailers: block checksums of large extents kept in memory, extents.
-        verified_extents: large extents of which is remembered what was verified.
+        known_bytes: memory for what is remembered of large extents: block checksums, and what was verified lately.
         verified_s: how long a verified block may be sent without verifying it again.
     """
 
@@ -28,9 +28,9 @@ class SegmentSettings:
     append_bytes_most: int = 4 << 20
     extent_bytes_most: int = EXTENT_BYTES_MOST
     stream_piece_bytes: int = 1 << 20
+    stream_threads: int = 8
     writeback_bytes: int = 64 << 20
     idle_lanes: int = 16
     descriptors: int = 512
-    trailers: int = 4_096
-    verified_extents: int = 16_384
+    known_bytes: int = 32 << 20
     verified_s: float = 600.0

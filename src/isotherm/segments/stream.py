@@ -10,20 +10,31 @@ payload with a hole durable; so after a cancellation every further call but `abo
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
 from contextlib import suppress
+from typing import TypeVar
 
-from isotherm.devices.waiting import offload
+from isotherm.devices.fork import ForkGuard
 from isotherm.errors import Closed, IsothermError
 from isotherm.segments.lanes import Sink
 from isotherm.segments.port import Buffer, Extent
 
+T = TypeVar("T")
+
 
 class LaneStream:
-    """See `ExtentStream`."""
+    """See `ExtentStream`.
 
-    def __init__(self, sink: Sink, piece_bytes: int) -> None:
+    Args:
+        executor: where the device is written, apart from the loop's own, so that cold reads need not wait behind syncs.
+    """
+
+    def __init__(self, sink: Sink, piece_bytes: int, executor: Executor) -> None:
         self._sink = sink
         self._piece_bytes = piece_bytes
+        self._executor = executor
+        self._guard = ForkGuard("an extent stream")
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
         self._under_way: asyncio.Future[None] | None = None
@@ -36,7 +47,7 @@ class LaneStream:
         if size >= self._piece_bytes:
             await self._settle()
             gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
-            await offload(self._sink.take, [*gathered, memoryview(data).cast("B")])
+            await self._run(self._sink.take, [*gathered, memoryview(data).cast("B")])
         elif size:
             self._gathered.append(data if isinstance(data, bytes) else bytes(data))
             self._gathered_bytes += size
@@ -51,16 +62,18 @@ class LaneStream:
         self._torn = True
         await self._settle()
         gathered, self._gathered = self._gathered, []
-        return await offload(self._sink.finish, gathered)
+        return await self._run(self._sink.finish, gathered)
 
     async def abort(self) -> None:
+        self._guard.check()
         self._torn = True
         self._gathered = []
         with suppress(IsothermError, OSError):  # it may have failed before it was given up
             await self._settle()
-        await offload(self._sink.abort)
+        await self._run(self._sink.abort)
 
     def _check(self) -> None:
+        self._guard.check()
         if self._torn:
             raise Closed("the stream has ended, or a write to it was cancelled or failed")
 
@@ -70,7 +83,14 @@ class LaneStream:
         except RuntimeError:
             self._sink.take(gathered)
         else:
-            self._under_way = loop.run_in_executor(None, self._sink.take, gathered)
+            self._under_way = loop.run_in_executor(self._executor, self._sink.take, gathered)
+
+    async def _run(self, call: Callable[..., T], *args: object) -> T:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return call(*args)
+        return await loop.run_in_executor(self._executor, call, *args)
 
     async def _settle(self) -> None:
         """Wait for the piece that is with the device."""
