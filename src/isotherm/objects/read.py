@@ -16,7 +16,7 @@ from isotherm.objects.conditions import check_read
 from isotherm.objects.context import Context
 from isotherm.objects.layout import manifest_row, part_row
 from isotherm.objects.locate import locate
-from isotherm.objects.model import Part, ReadCondition, Version
+from isotherm.objects.model import PARTS_MOST, Part, ReadCondition, Version
 from isotherm.objects.records import as_version, decode_index, decode_part, decode_record
 from isotherm.segments.port import Extent, Hold
 
@@ -209,17 +209,18 @@ async def part_range(context: Context, version: Version, number: int) -> tuple[i
     return sum(size for _, size in index[: number - 1]), index[number - 1][1]
 
 
-async def part_list(context: Context, version: Version) -> list[Part]:
+async def part_list(context: Context, version: Version, after: int = 0, limit: int = PARTS_MOST) -> list[Part]:
     """See `Space.part_list`; parts are numbered anew from 1, as they follow each other in the object."""
     if not version.parts:
         return []
-    found = []
-    for position, (number, _) in enumerate(await manifest_index(context, version.manifest), start=1):
-        row = await context.meta.get(part_row(context.tenant, version.manifest, number))
-        if row is None:
-            raise Unavailable("The object was removed while it was being read.")
-        found.append(decode_part(row, position))
-    return found
+    index = (await manifest_index(context, version.manifest))[after : after + limit]
+    if not index:
+        return []
+    first, last = (part_row(context.tenant, version.manifest, index[at][0]) for at in (0, -1))
+    rows = await context.meta.range(first, last + b"\0", len(index))
+    if len(rows) != len(index):
+        raise Unavailable("The object was removed while it was being read.")
+    return [decode_part(value, position) for position, (_, value) in enumerate(rows, start=after + 1)]
 
 
 def _no_such_part(number: int) -> Invalid:

@@ -18,6 +18,7 @@ from isotherm.objects.conditions import NO_CONDITION
 from isotherm.objects.context import Context
 from isotherm.objects.model import (
     PART_BYTES_LEAST,
+    PARTS_MOST,
     Algorithm,
     Attributes,
     Body,
@@ -124,9 +125,9 @@ class Space:
         """(offset, length) of a part of a multipart object; the whole of another for part 1; Invalid(InvalidPartNumber)."""
         return await read.part_range(self._context, version, number)
 
-    async def part_list(self, version: Version) -> Sequence[Part]:
-        """The parts of a multipart object; empty for another."""
-        return await read.part_list(self._context, version)
+    async def part_list(self, version: Version, *, after: int = 0, limit: int = PARTS_MOST) -> Sequence[Part]:
+        """The parts of a multipart object with a number greater than `after`; none of another object."""
+        return await read.part_list(self._context, version, after, limit)
 
     async def delete(
         self, bucket: str, key: str, version_id: str | None = None, condition: Condition = NO_CONDITION

@@ -19,6 +19,7 @@ _ELEMENT = {algorithm: f"Checksum{algorithm.value}" for algorithm in Algorithm}
 _BY_VALUE = {algorithm.value: algorithm for algorithm in Algorithm}
 
 CHECKSUM_HEADERS = frozenset(_HEADER) | {"x-amz-sdk-checksum-algorithm", "x-amz-trailer"}
+_DIGEST_HEADERS = CHECKSUM_HEADERS | {"content-md5"}
 NO_DIGESTS = Digests()
 
 FULL_OBJECT = "FULL_OBJECT"
@@ -74,6 +75,8 @@ def body_digests(request: Request) -> Digests:
         Invalid: InvalidDigest, BadDigest, InvalidRequest (two checksums, or one that contradicts the named algorithm).
     """
     headers = request.headers
+    if headers.keys().isdisjoint(_DIGEST_HEADERS):
+        return NO_DIGESTS
     md5 = content_md5(headers)
     value = trailer = None
     given = [(algorithm, headers[name]) for name, algorithm in _HEADER.items() if name in headers]

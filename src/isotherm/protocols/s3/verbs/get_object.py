@@ -97,8 +97,8 @@ async def _describe_part(
 async def _part_checksum(space: Space, version: Version, number: int) -> Checksum | None:
     if not version.parts:
         return version.checksum
-    parts = await space.part_list(version)
-    return next((part.checksum for part in parts if part.number == number), None)
+    parts = await space.part_list(version, after=number - 1, limit=1)
+    return parts[0].checksum if parts else None
 
 
 def _wants_checksum(request: Request) -> bool:
