@@ -103,11 +103,13 @@ def load(given: Mapping[str, object], variables: Mapping[str, str]) -> Settings:
     tls = Tls(certificate, key) if certificate and key else None
     top = {name: values.pop(name) for name in ("data", "performance", "capacity") if name in values}
     feed = FeedSettings(values.pop("feed_retained")) if "feed_retained" in values else FeedSettings()
+    expire_days = values.pop("uploads_expire_days", None)
+    movers = MoverSettings(uploads_expire_s=expire_days * 86_400.0) if expire_days else MoverSettings()
     values.setdefault("gateways", min(len(os.sched_getaffinity(0)), GATEWAYS_MOST))
     server = ServerSettings(tls=tls, domains=values.pop("domain", ()), **values)
     if server.port == server.admin_port != 0:
         raise Invalid(f"--port and --admin-port are both {server.port}; they must differ")
-    return Settings(**top, server=server, feed=feed)
+    return Settings(**top, server=server, feed=feed, movers=movers)
 
 
 def encode(settings: Settings) -> object:
@@ -224,6 +226,7 @@ _READERS: Mapping[str, Callable[[str, object], object]] = {
     "drain_s": _seconds,
     "log": _word("debug", "info", "warning", "error"),
     "access_log": _switch,
+    "uploads_expire_days": _number(0, 36_500),
     "feed_retained": _number(1_000, 1_000_000_000),
 }
 

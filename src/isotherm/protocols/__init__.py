@@ -1,1 +1,1 @@
-"""."""
+"""Open protocols: codecs and error tables, no semantics. None of them knows another."""

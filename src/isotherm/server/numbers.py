@@ -15,6 +15,7 @@ from isotherm.devices.board import Board, Slot
 from isotherm.devices.processes import memory_bytes
 from isotherm.protocols.s3.counters import BUCKETS_US, CELLS, CLASSES, Counters
 from isotherm.server.checks import lives
+from isotherm.server.mover import COUNTED
 from isotherm.store import Engines
 from isotherm.telemetry import Distributed, Measured
 
@@ -47,8 +48,18 @@ class Numbers:
             "gauge",
             [({"directory": str(path)}, self.free_bytes(path)) for path in self._places()],
         )
+        yield self._moved(processes["mover"])
         store = {"version": self.program, "store": self.engines.directory.store_id}
         yield Measured("isotherm_build_info", "Version of the program and id of the store.", "gauge", [(store, 1)])
+
+    def _moved(self, slot: Slot) -> Measured:
+        counts = zip(COUNTED, slot.cells(len(COUNTED)), strict=True)
+        return Measured(
+            "isotherm_mover_done",
+            "Background work done, by what is counted.",
+            "counter",
+            [({"what": what}, count) for what, count in counts],
+        )
 
     def _places(self) -> list[Path]:
         settings = self.engines.settings

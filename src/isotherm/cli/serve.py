@@ -1,0 +1,65 @@
+"""`isotherm serve`: the options of a server. Their values are read and judged in settings.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from isotherm import __version__
+from isotherm.cli.reporting import reporting
+
+
+def _option(metavar: str, text: str, panel: str | None = None, default: str | bool = False) -> Any:
+    return typer.Option(metavar=metavar, help=text, rich_help_panel=panel, show_default=default)
+
+
+_LISTEN, _SECURITY, _RUNNING = "Where it listens", "Security", "How it runs"
+
+_Data = Annotated[Path | None, _option("DIR", "Directory of the store; made if missing.", None, "ISOTHERM_DATA")]
+_Host = Annotated[str | None, _option("ADDRESS", "Address to listen on.", _LISTEN, "127.0.0.1")]
+_Port = Annotated[str | None, _option("PORT", "Port of S3; 0 chooses a free one.", _LISTEN, "9000")]
+_AdminPort = Annotated[str | None, _option("PORT", "Port of health, metrics and feed.", _LISTEN, "9001")]
+_Domain = Annotated[list[str] | None, _option("NAME", "Host under which buckets are sub-domains; repeatable.", _LISTEN)]
+_TlsCert = Annotated[str | None, _option("FILE", "PEM: certificate and chain.", _SECURITY)]
+_TlsKey = Annotated[str | None, _option("FILE", "PEM: private key.", _SECURITY)]
+_Gateways = Annotated[str | None, _option("N", "Processes that serve S3.", _RUNNING, "one per core")]
+_Performance = Annotated[list[str] | None, _option("DIR", "Further directory for hot data; repeatable.", _RUNNING)]
+_Capacity = Annotated[list[str] | None, _option("DIR", "Further directory for cold data; repeatable.", _RUNNING)]
+_Drain = Annotated[str | None, _option("SECONDS", "What requests may take to end on SIGTERM.", _RUNNING, "30")]
+_Retained = Annotated[str | None, _option("N", "Records of the change feed to keep.", _RUNNING, "1000000")]
+_Expire = Annotated[str | None, _option("DAYS", "Abort unfinished uploads of this age; 0: never.", _RUNNING, "0")]
+_Log = Annotated[str | None, _option("LEVEL", "debug, info, warning or error.", _RUNNING, "info")]
+_AccessLog = Annotated[
+    bool | None,
+    typer.Option(
+        "--access-log/--no-access-log", help="Keep log/access.log.", rich_help_panel=_RUNNING, show_default="on"
+    ),
+]
+
+
+def serve(
+    data: _Data = None,
+    host: _Host = None,
+    port: _Port = None,
+    admin_port: _AdminPort = None,
+    domain: _Domain = None,
+    tls_cert: _TlsCert = None,
+    tls_key: _TlsKey = None,
+    gateways: _Gateways = None,
+    performance: _Performance = None,
+    capacity: _Capacity = None,
+    drain_s: _Drain = None,
+    feed_retained: _Retained = None,
+    uploads_expire_days: _Expire = None,
+    log: _Log = None,
+    access_log: _AccessLog = None,
+) -> None:
+    """Serve a store over S3, in the foreground, until Ctrl-C or SIGTERM."""
+    given = dict(locals())
+    with reporting():
+        from isotherm.server.serve import serve as run
+        from isotherm.settings import environment, load
+
+        raise typer.Exit(run(load(given, environment()), __version__))
