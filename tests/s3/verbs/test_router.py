@@ -12,14 +12,13 @@ UNOFFERED = [
 ]
 
 
-@pytest.mark.parametrize("subresource", UNOFFERED)
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST", "DELETE", "HEAD"])
-@pytest.mark.parametrize("path", ["/", "/bucket", "/bucket/k"])
-def test_an_unknown_subresource_never_falls_through(s3, bucket, method, path, subresource):
+def test_an_unknown_subresource_never_falls_through(s3, bucket, method):
     s3("PUT", "/bucket/k", b"kept")
-    answer = s3(method, f"{path}?{subresource}", b"<x/>" if method in ("PUT", "POST") else b"")
-    assert answer.status == 501, answer.body
-    assert s3("GET", "/bucket/k").body == b"kept"
+    for target in (f"{path}?{subresource}" for path in ("/", "/bucket", "/bucket/k") for subresource in UNOFFERED):
+        answer = s3(method, target, b"<x/>" if method in ("PUT", "POST") else b"")
+        assert (target, answer.status) == (target, 501)
+        assert s3("GET", "/bucket/k").body == b"kept"
 
 
 REFUSED_HEADERS = {
@@ -45,22 +44,23 @@ REFUSED_HEADERS = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED_HEADERS)
 @pytest.mark.parametrize(
     "target", ["/bucket/k", "/bucket/k?uploads", "/bucket/k?tagging", "/bucket/k?partNumber=1&uploadId=0"]
 )
-def test_a_header_that_means_something_else_is_refused(s3, bucket, target, name):
+def test_a_header_that_means_something_else_is_refused(s3, bucket, target):
     method = "POST" if target.endswith("uploads") else "PUT"
-    answer = s3(method, target, b"x", **{name: REFUSED_HEADERS[name]})
-    assert (answer.status, answer.code) == (501, "NotImplemented")
-    assert s3("GET", "/bucket/k").status == 404
+    for name, value in REFUSED_HEADERS.items():
+        answer = s3(method, target, b"x", **{name: value})
+        assert (name, answer.status, answer.code) == (name, 501, "NotImplemented")
+        assert s3("GET", "/bucket/k").status == 404
 
 
-@pytest.mark.parametrize("name", [name for name in REFUSED_HEADERS if name.startswith("x_")])
 @pytest.mark.parametrize("target", ["/bucket/k", "/bucket", "/", "/bucket?list-type=2"])
-def test_so_it_is_on_reads(s3, bucket, target, name):
+def test_so_it_is_on_reads(s3, bucket, target):
     s3("PUT", "/bucket/k", b"x")
-    assert s3("GET", target, **{name: REFUSED_HEADERS[name]}).status == 501
+    for name, value in REFUSED_HEADERS.items():
+        if name.startswith("x_"):
+            assert (name, s3("GET", target, **{name: value}).status) == (name, 501)
 
 
 def test_headers_that_ask_for_what_is_so_anyway_are_understood(s3, bucket):

@@ -18,7 +18,7 @@ _NAME = {algorithm: name for name, algorithm in _HEADER.items()}
 _ELEMENT = {algorithm: f"Checksum{algorithm.value}" for algorithm in Algorithm}
 _BY_VALUE = {algorithm.value: algorithm for algorithm in Algorithm}
 
-CHECKSUM_HEADERS = frozenset(_HEADER) | {"x-amz-sdk-checksum-algorithm", "x-amz-trailer"}
+CHECKSUM_HEADERS = frozenset(_HEADER) | {"x-amz-sdk-checksum-algorithm", "x-amz-checksum-algorithm", "x-amz-trailer"}
 _DIGEST_HEADERS = CHECKSUM_HEADERS | {"content-md5"}
 NO_DIGESTS = Digests()
 
@@ -80,7 +80,7 @@ def body_digests(request: Request) -> Digests:
     md5 = content_md5(headers)
     value = trailer = None
     given = [(algorithm, headers[name]) for name, algorithm in _HEADER.items() if name in headers]
-    named = headers.get("x-amz-sdk-checksum-algorithm")
+    named = headers.get("x-amz-sdk-checksum-algorithm") or headers.get("x-amz-checksum-algorithm")
     algorithm = algorithm_named(named) if named else None
     if "x-amz-trailer" in headers:
         for name in headers["x-amz-trailer"].lower().split(","):

@@ -85,10 +85,11 @@ async def complete_multipart_upload(request: Request) -> Reply:
         checksum=expected,
         size=size,
     )
-    place = f"http://{headers.get('host', '')}/{request.bucket}/{quoted(request.key)}"
+    host = headers["host"]
+    path = request.key if host.startswith(f"{request.bucket}.") else f"{request.bucket}/{request.key}"
     return xml_reply(
         "CompleteMultipartUploadResult",
-        tag("Location", place),
+        tag("Location", f"http://{host}/{quoted(path)}"),
         tag("Bucket", request.bucket),
         tag("Key", request.key),
         f"<ETag>&quot;{version.etag}&quot;</ETag>",
