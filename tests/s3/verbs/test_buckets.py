@@ -42,6 +42,9 @@ def test_a_location_is_accepted_and_told_as_the_signers_region(s3):
     assert s3("GET", "/one?location").xml.text is None
     s3.region = "eu-central-1"
     assert s3("GET", "/one?location").xml.text == "eu-central-1"
+    for several, told in (("eu-central-1,us-west-2", "eu-central-1"), ("*", None), ("", None)):
+        s3.region = several
+        assert s3("GET", "/one?location", x_amz_region_set=several).xml.text == told
     assert s3("GET", "/none?location").code == "NoSuchBucket"
 
 

@@ -24,7 +24,7 @@ COMMON = frozenset(
     }
     | {"content-encoding", "content-language", "content-length", "content-md5", "content-type", "date", "expect"}
     | {"expires", "host", "if-range", "origin", "range", "referer", "te", "transfer-encoding", "user-agent"}
-    | {"amz-sdk-invocation-id", "amz-sdk-request", "x-amz-content-sha256", "x-amz-date"}
+    | {"amz-sdk-invocation-id", "amz-sdk-request", "x-amz-content-sha256", "x-amz-date", "x-amz-region-set"}
     | {"x-amz-decoded-content-length", "x-amz-user-agent", "x-amz-te", "x-amz-request-payer"}
     | {"x-amz-sdk-checksum-algorithm", "x-amz-trailer", "x-amz-checksum-mode"}
 )

@@ -24,7 +24,16 @@ from isotherm.protocols.s3.wire import Reply, Request
 
 _SIGNING = frozenset(
     f"x-amz-{name}"
-    for name in ("algorithm", "credential", "date", "expires", "signedheaders", "signature", "content-sha256")
+    for name in (
+        "algorithm",
+        "credential",
+        "date",
+        "expires",
+        "signedheaders",
+        "signature",
+        "content-sha256",
+        "region-set",
+    )
 )
 _META = "x-amz-meta-"
 _NOTHING = ""

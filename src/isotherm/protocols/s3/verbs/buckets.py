@@ -52,7 +52,7 @@ async def create_bucket(request: Request) -> Reply:
     try:
         await request.space.create_bucket(request.bucket)
     except AlreadyExists as error:
-        if error.code != "BucketAlreadyOwnedByYou" or request.region != _FIRST_REGION:
+        if error.code != "BucketAlreadyOwnedByYou" or _region(request) != _FIRST_REGION:
             raise
     return Reply(200, [("Location", f"/{request.bucket}")])
 
@@ -71,7 +71,7 @@ def _check_configuration(body: bytes) -> None:
 
 async def head_bucket(request: Request) -> Reply:
     await request.space.bucket(request.bucket)
-    return Reply(200, [("x-amz-bucket-region", request.region or _FIRST_REGION), ("Content-Type", "application/xml")])
+    return Reply(200, [("x-amz-bucket-region", _region(request)), ("Content-Type", "application/xml")])
 
 
 async def delete_bucket(request: Request) -> Reply:
@@ -81,5 +81,11 @@ async def delete_bucket(request: Request) -> Reply:
 
 async def get_bucket_location(request: Request) -> Reply:
     await request.space.bucket(request.bucket)
-    region = "" if request.region == _FIRST_REGION else request.region
-    return xml_reply("LocationConstraint", escape(region))
+    region = _region(request)
+    return xml_reply("LocationConstraint", "" if region == _FIRST_REGION else escape(region))
+
+
+def _region(request: Request) -> str:
+    """The region signed for; of a set of them the first, unless that is a pattern."""
+    region = request.region.partition(",")[0].strip()
+    return region if _REGION.fullmatch(region) else _FIRST_REGION
