@@ -72,6 +72,29 @@ def test_what_a_living_process_has_open_is_left_alone(tmp_path, meta):
     check_accounts(rig)
 
 
+def test_a_segment_that_its_process_seals_meanwhile_keeps_its_own_row(tmp_path, meta):
+    rig = Rig(rigs.open_segments(tmp_path, meta), meta, 0)
+    drive(rig.shelf.put(b"a", payload(5_000)))
+
+    class Late:
+        """The metadata as a slow reader sees it: between its look at the rows and what it does, the owner seals."""
+
+        def __getattr__(self, name):
+            return getattr(meta, name)
+
+        async def range(self, *asked):
+            rows = await meta.range(*asked)
+            rig.segments.close()
+            self.sealed = every_row(meta)
+            return rows
+
+    late = Late()
+    other = rigs.open_segments(tmp_path, late, clock=VirtualClock())
+    assert drive(other.recover()).sealed == []
+    assert every_row(meta) == late.sealed
+    other.close()
+
+
 def test_many_recover_at_once(tmp_path, meta):
     expected = dead_store(tmp_path, meta)
     stores = [rigs.open_segments(tmp_path, meta) for _ in range(4)]

@@ -17,6 +17,7 @@ import os
 import struct
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 
 _FLOCK = struct.Struct("@hhqqi4x")  # struct flock: type, whence, start, length, pid
 
@@ -91,9 +92,8 @@ _kept: weakref.WeakSet[KeptLock] = weakref.WeakSet()
 
 def _close_in_child() -> None:
     for kept in list(_kept):
-        fd, kept.fd = kept.fd, -1
-        if fd >= 0:
-            os.close(fd)
+        with suppress(OSError):  # one that cannot be closed must not keep the others open
+            kept.close()
 
 
 os.register_at_fork(after_in_child=_close_in_child)

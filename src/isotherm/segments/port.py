@@ -157,7 +157,8 @@ class Segments(Protocol):
     async def share(self, txn: Transaction, extents: Collection[Extent], owner: bytes, also: bytes) -> None:
         """Within the transaction that makes `also` refer to what `owner` refers to (a copy): one row for each of them.
 
-        The transaction must have read the reference of `owner`.
+        The transaction must have read the reference of `owner`, and shares before it discards: an extent that lost its
+        last reference does not come back to life.
         """
         ...
 

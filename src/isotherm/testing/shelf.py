@@ -66,9 +66,11 @@ class Shelf:
             if packed is None:
                 raise NotFound(f"no value {name!r}")
             before = await txn.get(key_of(to))
+            if before == packed:
+                return
+            await self._segments.share(txn, unpack_extents(packed), key_of(name), key_of(to))
             if before is not None:
                 await self._segments.discard(txn, unpack_extents(before), key_of(to))
-            await self._segments.share(txn, unpack_extents(packed), key_of(name), key_of(to))
             txn.put(key_of(to), packed)
 
         await self._meta.transact(share)
