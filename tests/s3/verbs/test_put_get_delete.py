@@ -139,6 +139,8 @@ def test_if_range_decides_over_the_range(s3, hello):
         ({"if_match": f'"other", {HELLO}'}, 200),
         ({"if_match": "*"}, 200),
         ({"if_match": '"other"'}, 412),
+        ({"if_match": ""}, 412),
+        ({"if_none_match": ""}, 200),
         ({"if_none_match": HELLO}, 304),
         ({"if_none_match": "*"}, 304),
         ({"if_none_match": f"W/{HELLO}"}, 304),
@@ -171,6 +173,7 @@ def test_writes_may_be_conditional(s3, hello):
     assert s3("PUT", "/bucket/new", b"x", if_none_match="*").status == 200
     assert s3("PUT", hello, b"hello2", if_match=HELLO).status == 200
     assert s3("PUT", hello, b"x", if_match=HELLO, if_none_match="*").code == "InvalidRequest"
+    assert s3("PUT", hello, b"x", if_none_match=f'"a", {HELLO}').code == "InvalidRequest"
     assert s3("PUT", hello, b"x", if_unmodified_since=WRITTEN).code == "NotImplemented"
     assert s3("DELETE", hello, if_match=HELLO).status == 412
     assert s3("DELETE", "/bucket/none", if_match=HELLO).status == 204

@@ -22,8 +22,8 @@ SOURCE_HEADERS = frozenset(_SOURCE + name for name in READ_HEADERS)
 
 
 def _etags(text: str) -> Sequence[str]:
-    """The etags of a list, without quotes and the mark of weak ones."""
-    return tuple(etag for part in text.split(",") if (etag := unquoted(part)))
+    """The etags of a list, without quotes and the mark of weak ones; one that matches nothing for an empty list."""
+    return tuple(etag for part in text.split(",") if (etag := unquoted(part))) or ("",)
 
 
 def unquoted(text: str) -> str:
@@ -53,13 +53,15 @@ def source_condition(headers: Mapping[str, str]) -> ReadCondition | None:
 
 
 def write_condition(headers: Mapping[str, str]) -> Condition:
-    """The conditions of a write. Raises Invalid(InvalidRequest) for If-Match and If-None-Match at once."""
+    """The conditions of a write. Raises Invalid(InvalidRequest) for If-Match and If-None-Match at once, or several etags."""
     match = headers.get("if-match")
     none_match = headers.get("if-none-match")
     if match is None and none_match is None:
         return NO_CONDITION
     if match is not None and none_match is not None:
         raise Invalid("If-Match and If-None-Match cannot be given at once.", code="InvalidRequest")
+    if "," in (match or none_match or ""):
+        raise Invalid("A condition on a write names one etag.", code="InvalidRequest")
     return Condition(
         if_match=unquoted(match) if match is not None else None,
         if_none_match=unquoted(none_match) if none_match is not None else None,
