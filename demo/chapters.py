@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 import urllib.request
@@ -21,6 +22,7 @@ from demo.server import Process, Server
 DOCUMENTS = "documents"
 MIRROR = "mirror"
 PART_BYTES = 5 << 20
+FSCK_SOUND = (0, 1)  # 1: sound, but what the crashes cut off has not been compacted away yet
 
 
 @dataclass(slots=True)
@@ -122,8 +124,8 @@ def crash_during_upload(stage: Stage) -> None:
     check(not differing(client, DOCUMENTS, {multipart["Key"]: large}), "the multipart object is not the archive")
     screen.proof("the multipart upload was completed after the crash with the part from before it")
     stage.rates += [
-        ("boto3 put", f"{half / put_s:,.0f} documents/s", f"{THREADS} threads; acknowledged = fsynced"),
-        ("restart after SIGKILL to ready", f"{ready_s:.1f} s", f"{len(acknowledged)} documents stored"),
+        ("boto3 put", f"{half / put_s:,.0f} documents/s", f"{THREADS} threads; each one fsynced"),
+        ("killed to ready", f"{ready_s:.1f} s", f"{len(acknowledged)} documents stored"),
     ]
 
 
@@ -174,7 +176,7 @@ def mirror_with_rclone(stage: Stage) -> None:
     rclone.copy(stage.tree, f"{MIRROR}/again")
     took_s = time.monotonic() - began
     rate = f"{len(local) / took_s:,.0f} files/s, {total_bytes / took_s / 1e6:,.0f} MB/s"
-    stage.rates.append(("rclone copy", rate, f"{len(local)} files, {THREADS} transfers, without a crash"))
+    stage.rates.append(("rclone copy", rate, f"{len(local):,} files, {THREADS} transfers"))
 
 
 def look_around(stage: Stage) -> None:
@@ -207,30 +209,35 @@ def look_around(stage: Stage) -> None:
     get_s = time.monotonic() - began
     stage.rates += [
         ("boto3 get", f"{len(wanted) / get_s:,.0f} documents/s", f"{THREADS} threads"),
-        ("boto3 list", f"{len(listed) / list_s:,.0f} keys/s", f"{len(listed):,} keys in pages of 1,000"),
+        ("boto3 list", f"{len(listed) / list_s:,.0f} keys/s", f"{len(listed):,} keys, 1,000 a page"),
     ]
 
 
 def add_tags(stage: Stage) -> None:
-    """A program opens the same directory beside the running server, finds by tag, and adds more tags than S3 allows."""
+    """Found from the command line; then a program opens the directory beside the server and adds more tags than S3 allows."""
     screen = stage.screen
-    screen.section("Tags, from a program that opens the store beside the running server")
+    screen.section("Tags: any number on an object, indexed")
     expected = sorted(document.key for document in stage.documents if document.tags["language"] == "zh")
+    arguments = ["find", "--data", str(stage.data), "--bucket", DOCUMENTS, "language=zh", "kind=text"]
+    screen.say(f"$ isotherm {' '.join(arguments)}")
+    printed = subprocess.run([str(stage.command), *arguments], capture_output=True, text=True, check=False)
+    check(printed.returncode == 0, f"isotherm find failed: {printed.stderr}")
+    lines = [line.removeprefix(f"{DOCUMENTS}/") for line in printed.stdout.splitlines()]
+    check(sorted(lines) == expected, f"isotherm find printed {len(lines)} lines: {lines[:3]} …")
+    screen.proof(f"exactly the {len(expected)} Chinese documents, by the tags that boto3 sent with them")
     with isotherm.open(stage.data) as store:
-        screen.say(f'store = isotherm.open("{stage.data}")')
         began = time.monotonic()
         found = [hit.key for hit in store.find({"language": "zh", "kind": "text"}, bucket=DOCUMENTS)]
         find_s = time.monotonic() - began
         check(sorted(found) == expected, f"found {len(found)} documents: {found[:3]} …")
-        screen.say('store.find({"language": "zh", "kind": "text"})')
-        screen.proof(f"exactly the {len(expected)} Chinese documents, by the tags that boto3 sent with them")
         chosen = expected[0]
         store.set_tags(DOCUMENTS, chosen, {f"read-by-{number}": "yes" for number in range(500)}, replace=False)
         hits = [hit.key for hit in store.find({"read-by-499": "yes", "language": "zh"})]
         check(hits == [chosen], f"found {hits}")
         check(len(store.tags(DOCUMENTS, chosen)) == 503, "not all tags are there")
+        screen.say(f'with isotherm.open("{stage.data}") as store:  # beside the running server')
         screen.proof(f"500 more tags on {chosen}, in one transaction; found by one of them")
-    stage.rates.append(("find by two tags", f"{find_s * 1e3:.1f} ms", f"{len(expected)} found, inside a program"))
+    stage.rates.append(("find by two tags", f"{find_s * 1e3:.1f} ms", f"{len(expected)} found, in a program"))
 
 
 def prove(stage: Stage) -> None:
@@ -244,9 +251,13 @@ def prove(stage: Stage) -> None:
     screen.proof(f"{len(wanted)} of {len(wanted)} documents are there, byte for byte, after two crashes")
     unknown = set(keys(stage.client, DOCUMENTS)) - set(wanted) - {f"archive/{corpus.archive(stage.home).name}"}
     check(not unknown, f"keys that nobody put: {sorted(unknown)[:5]}")
-    command = [str(stage.command), "fsck", "--data", str(stage.data)]
-    fsck = subprocess.run(command, capture_output=True, text=True, check=False)
+    arguments = ["fsck", "--data", str(stage.data)]
+    screen.say(f"$ isotherm {' '.join(arguments)}")
+    with screen.busy("fsck reads every byte"):
+        environment = os.environ | {"COLUMNS": str(screen.columns)}
+        command = [str(stage.command), *arguments]
+        fsck = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     for line in fsck.stdout.splitlines():
         screen.say(line)
-    check(fsck.returncode == 0, f"fsck found damage:\n{fsck.stdout}{fsck.stderr}")
-    screen.proof("isotherm fsck: every object readable, every byte accounted for")
+    check(fsck.returncode in FSCK_SOUND, f"fsck ended with status {fsck.returncode}:\n{fsck.stderr}")
+    screen.proof("every object readable, every byte accounted for")

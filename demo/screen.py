@@ -35,6 +35,11 @@ class Screen:
         self._console = Console(highlight=False)
         self._sections = 0
 
+    @property
+    def columns(self) -> int:
+        """Room for a program's own output, which `say` indents."""
+        return self._console.width - 3
+
     def title(self, text: str, below: str) -> None:
         self._console.print(f"\n[bold]{escape(text)}[/bold]\n{escape(below)}")
 
@@ -66,7 +71,7 @@ class Screen:
     def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table = Table(title=title, title_justify="left", title_style="bold")
         for index, name in enumerate(header):
-            table.add_column(name, justify="right" if index == 1 else "left")
+            table.add_column(name, justify="right" if index == 1 else "left", no_wrap=True)
         for row in rows:
             table.add_row(*map(escape, row))
         self._console.print()

@@ -96,7 +96,7 @@ class Server:
                     os.kill(process.pid, signal.SIGKILL)
                 except ProcessLookupError:
                     continue
-                killed[process.pid] = process
+                killed.setdefault(process.pid, process)  # one that is ending has lost its name
         assert self._supervisor is not None
         self._supervisor.wait()
         return list(killed.values())
