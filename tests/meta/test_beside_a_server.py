@@ -92,12 +92,14 @@ def test_a_stopped_foreign_program_never_holds_the_writer_lock_of_a_server(tmp_p
     with ServerProcess(tmp_path) as server:
         foreign = Child(open_foreign, str(server.directory), commit_pairs, 0, 8)
         with open_meta(tmp_path, "server") as meta:
-            for round_ in range(40):
-                foreign.receive()
-                os.kill(foreign.pid, signal.SIGSTOP)
-                drive(meta.transact(put(b"server/%d" % round_)))
-                os.kill(foreign.pid, signal.SIGCONT)
-            foreign.kill()
+            try:
+                for round_ in range(40):
+                    foreign.receive()
+                    os.kill(foreign.pid, signal.SIGSTOP)
+                    drive(meta.transact(put(b"server/%d" % round_)))
+                    os.kill(foreign.pid, signal.SIGCONT)
+            finally:
+                foreign.kill()
 
 
 def test_a_busy_interpreter_beside_it_does_not_hinder_a_server(tmp_path):

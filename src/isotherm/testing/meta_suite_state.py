@@ -183,6 +183,21 @@ class StampSuite(StoreSuite):
 
         self.use(place, body)
 
+    def test_not_even_commits_that_change_nothing_share_a_stamp(self, place: str) -> None:
+        async def body(meta: Meta) -> None:
+            async def fn(txn: Transaction) -> Ordinal:
+                txn.delete(b"absent")
+                return txn.stamp()
+
+            stamps = []
+            for _ in range(5):
+                ordinal, committed = await meta.transact(fn)
+                stamps.append(committed.stamp(ordinal))
+            assert stamps == sorted(set(stamps))
+            assert stamps[-1] <= await meta.readable_since()
+
+        self.use(place, body)
+
     def test_an_ordinal_of_another_transaction_is_refused(self, place: str) -> None:
         async def fn(txn: Transaction) -> None:
             txn.put(b"k", b"v", stamp=Ordinal(0))

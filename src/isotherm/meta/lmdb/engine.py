@@ -35,7 +35,7 @@ from isotherm.meta.lmdb.environment import (
     open_environment,
     prepare_directory,
 )
-from isotherm.meta.lmdb.member import NewEpoch, Request, Trim
+from isotherm.meta.lmdb.member import TRIM_MOST, NewEpoch, Request, Trim
 from isotherm.meta.lmdb.presence import Turns, claim_handle
 from isotherm.meta.lmdb.remote import ForeignCommitter, RemoteCommitter
 from isotherm.meta.lmdb.transaction import LmdbSnapshot, LmdbTransaction
@@ -47,7 +47,6 @@ Role = Literal["server", "foreign"]
 MAP_BYTES = 1 << 40
 ATTEMPTS = 500
 GATHER_S = 0.0003
-TRIM_MOST = 10_000
 _TRIM_STEP = 2_000  # removed in one batch, which other writers wait for
 
 

@@ -13,6 +13,8 @@ from isotherm.meta.lmdb import rows
 from isotherm.meta.port import TRANSACTION_BYTES, Pairs
 
 EPOCH_STEP_MOST = 1 << 16
+STAMPS_MOST = 1 << 20  # of a transaction, so that a batch of 512 never runs out of numbers
+TRIM_MOST = 10_000
 
 
 class RangeRead(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -77,8 +79,8 @@ def check(request: Request) -> None:
         return
     if isinstance(request, Trim):
         rows.check_feed(request.feed)
-        if request.keep < 0 or request.most < 0:
-            raise Invalid("a trim's numbers are not negative")
+        if request.keep < 0 or not 0 <= request.most <= TRIM_MOST:
+            raise Invalid(f"a trim removes up to {TRIM_MOST} records at once")
         return
     for keys in (request.reads, request.writes, request.stamped, request.adds):
         for key in keys:
@@ -99,6 +101,8 @@ def check(request: Request) -> None:
         rows.check_feed(feed)
         rows.check_value(value)
         ordinals.append(ordinal)
+    if not 0 <= request.stamps <= STAMPS_MOST or request.size_bytes < 0:
+        raise Invalid("a transaction counts its stamps and bytes")
     if any(not 0 <= ordinal < request.stamps for ordinal in ordinals):
         raise Invalid("an ordinal was not given out by its transaction")
     if size_of(request) > TRANSACTION_BYTES:

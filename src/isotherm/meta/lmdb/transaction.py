@@ -12,7 +12,7 @@ from isotherm.clock import Clock
 from isotherm.errors import Invalid, SnapshotExpired
 from isotherm.meta.lmdb import keys, rows
 from isotherm.meta.lmdb.environment import Environment, explain
-from isotherm.meta.lmdb.member import Member, RangeRead, size_of
+from isotherm.meta.lmdb.member import STAMPS_MOST, Member, RangeRead, size_of
 from isotherm.meta.port import TRANSACTION_BYTES, TRANSACTION_S, Ordinal, Pairs, invert
 
 
@@ -185,6 +185,8 @@ class LmdbTransaction:
         self._adds[key] = total
 
     def stamp(self) -> Ordinal:
+        if self._stamps >= STAMPS_MOST:
+            raise Invalid(f"a transaction has at most {STAMPS_MOST} stamps")
         self._stamps += 1
         return Ordinal(self._stamps - 1)
 
