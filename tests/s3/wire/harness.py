@@ -183,9 +183,13 @@ class Wire:
         return [json.loads(line) for line in self.lines.getvalue().splitlines()]
 
 
+HANGS_S = 8  # uvloop keeps pytest's own time-out from interrupting it
+
+
 def run(coroutine):
+    """Run to the end on a loop of its own; a conversation that hangs fails."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(coroutine)
+        return runner.run(asyncio.wait_for(coroutine, HANGS_S))
 
 
 def talk(*pieces, methods=(), **settings):

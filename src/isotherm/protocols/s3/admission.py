@@ -21,6 +21,8 @@ def admit(endpoint: S3Endpoint, exchange: Exchange, head: Head) -> Request:
         IsothermError: whatever is to be told instead of an answer.
     """
     headers = head.headers
+    if exchange.inlet is not None:
+        _demand_known_expectation(head, exchange)
     path = decoded(head.path)
     exchange.bucket = bucket_of_host(headers["host"], endpoint.settings.domains)
     if exchange.bucket:
@@ -42,7 +44,6 @@ def admit(endpoint: S3Endpoint, exchange: Exchange, head: Head) -> Request:
     else:
         inlet.check = check
         body = Body(inlet, size)
-        _demand_known_expectation(head, exchange)
     encoding = headers.get("content-encoding")
     if encoding is not None and "aws-chunked" in encoding.lower():
         headers["content-encoding"] = without_aws_chunked(encoding)

@@ -94,9 +94,8 @@ class S3Connection(asyncio.Protocol):
             self._last = True
             self._receiving.fail(refusals.incomplete_body())
             self._receiving = None
-        return (
-            self._exchange is not None and not self._secure
-        )  # half-closed, the reply under way still finds its reader
+        under_way = self._exchange is not None or bool(self._ahead)
+        return under_way and not self._secure  # half-closed: replies still find their reader
 
     def pause_writing(self) -> None:
         self._outlet.pause()
@@ -112,20 +111,17 @@ class S3Connection(asyncio.Protocol):
         if self._pumping:
             return
         self._pumping = True
+        idle = False
         for _ in range(_IN_ONE_GO):
             if self._exchange is not None or self._receiving is not None or self._ending or self._outlet.paused:
                 break
             if not self._ahead or not self._take_head():
+                idle = True
                 break
         else:
             asyncio.get_running_loop().call_soon(self._pump)
         self._pumping = False
-        if (
-            self._exchange is None
-            and self._receiving is None
-            and not self._ending
-            and (self._last or self._half_closed)
-        ):
+        if self._exchange is None and self._receiving is None and (self._last or (idle and self._half_closed)):
             self._close()
         self._regulate()
 
@@ -364,8 +360,12 @@ class S3Connection(asyncio.Protocol):
         """The roster's sweep: `now` is in the loop's seconds."""
         unsent = self._outlet.unsent
         progress = (self._outlet.sent, self._transport.get_write_buffer_size())
-        if not unsent or progress != self._unsent:
+        if progress != self._unsent:
             self._unsent = progress
+            self._unsent_since = now
+            if self._exchange is not None:
+                self._since = now
+        elif not unsent:
             self._unsent_since = now
         idle = Idleness(
             now - self._since,

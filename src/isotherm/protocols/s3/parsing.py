@@ -81,7 +81,6 @@ class HeadParser:
         if len(headers) != count or b" \r" in raw or b"\t\r" in raw:
             headers = _Careful().read(raw)
         head = _head(raw, headers)
-        head.keep_alive = parser.should_keep_alive()
         if whole and head.keep_alive and not head.length and not head.chunked:
             self._parser = parser
         return head
@@ -133,6 +132,7 @@ def _head(raw: bytes, headers: dict[str, str]) -> Head:
         raise refusals.bad_request("one valid Host header is required")
     head.path, _, head.query = head.target.partition("?")
     head.headers = headers
+    head.keep_alive = _keep_alive(headers.get("connection"), head.version)
     head.chunked = False
     head.length = None
     length = headers.get("content-length")
@@ -142,6 +142,13 @@ def _head(raw: bytes, headers: dict[str, str]) -> Head:
         _demand_chunked(headers["transfer-encoding"], head.version)
         head.chunked = True
     return head
+
+
+def _keep_alive(connection: str | None, version: str) -> bool:
+    if connection is None:
+        return version == "1.1"
+    words = {word.strip(" \t") for word in connection.lower().split(",")}
+    return "close" not in words and (version == "1.1" or "keep-alive" in words)
 
 
 def _length(text: str) -> int:
