@@ -21,7 +21,7 @@ def check_bucket(name: str) -> None:
     """Raises Invalid(InvalidBucketName)."""
     if (
         _BUCKET.fullmatch(name)
-        and ".." not in name
+        and not any(pair in name for pair in ("..", ".-", "-."))  # a bucket may become a host name
         and not _ADDRESS.fullmatch(name)
         and not name.startswith(("xn--", "sthree-"))
         and not name.endswith(("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"))

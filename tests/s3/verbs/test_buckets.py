@@ -26,7 +26,9 @@ def test_a_bucket_that_holds_something_stays(s3, bucket):
     assert (refused.status, refused.code, s3("GET", "/bucket/k").body) == (409, "BucketNotEmpty", b"x")
 
 
-@pytest.mark.parametrize("name", ["a", "UPPER", "has_underscore", "-dash", "dash-", "a..b", "192.168.0.1", "x" * 64])
+@pytest.mark.parametrize(
+    "name", ["a", "UPPER", "has_underscore", "-dash", "dash-", "a..b", "a.-b", "a-.b", "192.168.0.1", "x" * 64]
+)
 def test_names_follow_s3s_rules(s3, name):
     refused = s3("PUT", f"/{name}")
     assert (refused.status, refused.code) == (400, "InvalidBucketName")

@@ -109,6 +109,15 @@ def test_order_and_size_of_parts(s3, begin):
     assert (small.code, small.text("MinSizeAllowed")) == ("EntityTooSmall", str(MIB5))
 
 
+def test_a_part_named_twice_in_a_row_counts_as_named_last(s3, begin):
+    upload = begin()
+    first = s3("PUT", f"/bucket/big?partNumber=1&uploadId={upload}", ONE).headers["etag"]
+    second = s3("PUT", f"/bucket/big?partNumber=1&uploadId={upload}", TWO).headers["etag"]
+    assert s3("POST", f"/bucket/big?uploadId={upload}", completion((1, second), (1, first))).code == "InvalidPart"
+    assert s3("POST", f"/bucket/big?uploadId={upload}", completion((1, first), (1, second))).status == 200
+    assert s3("GET", "/bucket/big").body == TWO
+
+
 def test_completing_may_be_conditional(s3, begin):
     upload = begin()
     etag = s3("PUT", f"/bucket/big?partNumber=1&uploadId={upload}", TWO).headers["etag"]

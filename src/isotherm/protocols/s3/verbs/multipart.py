@@ -111,7 +111,7 @@ def _named_parts(root: Element) -> list[tuple[int, str, Checksum | None]]:
     root.expect("Part")
     if not 0 < len(root.children) <= PARTS_MOST:
         raise malformed(f"an upload is completed with 1 to {PARTS_MOST} parts")
-    parts = []
+    parts: list[tuple[int, str, Checksum | None]] = []
     for element in root.children:
         element.expect("PartNumber", "ETag", *CHECKSUM_ELEMENTS)
         number = element.needed("PartNumber").strip()
@@ -122,6 +122,8 @@ def _named_parts(root: Element) -> list[tuple[int, str, Checksum | None]]:
                 "Part number must be an integer between 1 and 10000, inclusive", "partNumber", number
             )
         values = {child.name: child.leaf().strip() for child in element.children if child.name in CHECKSUM_ELEMENTS}
+        if parts and parts[-1][0] == int(number):
+            parts.pop()  # a part that was sent again and is named again: the later mention counts
         parts.append((int(number), unquoted(element.needed("ETag")), part_checksum(values)))
     return parts
 
