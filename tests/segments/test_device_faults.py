@@ -8,7 +8,7 @@ from isotherm.devices.faulty_drive import FaultyDrive
 from isotherm.devices.waiting import drive
 from isotherm.errors import NoSpace, Unavailable
 from isotherm.ids import SeededIds
-from isotherm.segments.port import BLOCK_BYTES
+from isotherm.segments.port import BLOCK_BYTES, Media
 from isotherm.testing.segments_suite import MIB, payload
 from isotherm.testing.shelf import key_of
 from tests.segments import rigs
@@ -113,6 +113,17 @@ def test_a_segment_that_could_not_be_made_is_not_used(rig, device, size, call):
     rig.segments.close()
     check_accounts(rig)
     check_values(rig, {b"after": payload(size)})
+
+
+@pytest.mark.parametrize("call", ["open", "pwritev", "sync_directory"])
+def test_a_failing_directory_is_passed_over(rig, device, tmp_path, call):
+    device.fail(call, errno.EIO, suffix="0" if call == "sync_directory" else ".seg")
+    (extent,) = drive(rig.shelf.put(b"a", payload(5_000), Media.CAPACITY))
+    device.fail("fdatasync", errno.EIO, suffix=name_of(extent))
+    with pytest.raises(Unavailable):
+        drive(rig.shelf.put(b"refused", payload(5_000), Media.CAPACITY))
+    drive(rig.shelf.put(b"b", payload(5_000), Media.CAPACITY))
+    check_values(rig, {b"a": payload(5_000), b"b": payload(5_000)})
 
 
 def test_short_writes_lose_nothing(rig, device):

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from isotherm.devices.drive import SystemDrive
 from isotherm.devices.waiting import drive
-from isotherm.errors import Corrupt, Invalid, Unsupported
+from isotherm.errors import Corrupt, Invalid, Unsupported, VersionMismatch
 from isotherm.segments import format as codec
+from isotherm.segments.accounting import SegmentRow, State, unpack_row
 from isotherm.segments.port import Extent, Media, unpack_extents
 from isotherm.segments.scan import Gap, SegmentScan
 from tests.segments import rigs
@@ -63,6 +64,23 @@ def test_a_file_of_version_1_reads_as_it_was_written(tmp_path):
 def test_a_reference_is_28_bytes():
     assert next(iter(OLD)).pack() == bytes.fromhex("fd3feb3c9250b79700000000000000470000000000000001527d5351")
     assert unpack_extents(b"".join(extent.pack() for extent in OLD)) == list(OLD)
+
+
+ROW = bytes.fromhex("0102020000000000000100010000000000000003000000000002000000000000000201000000018bcfe56800")
+
+
+def test_a_row_of_version_1_reads_as_it_was_written():
+    row = SegmentRow(Media.CAPACITY, State.SEALED, 65_537, 3, 131_072, 131_328, 1_700_000_000_000)
+    assert unpack_row(ROW) == row
+    assert row.pack() == ROW
+
+
+def test_rows_of_another_version_are_refused_and_damaged_ones_are_damage():
+    with pytest.raises(VersionMismatch):
+        unpack_row(b"\x02" + ROW[1:])
+    for damaged in (ROW[:-1], ROW[:1] + b"\x07" + ROW[2:], ROW[:2] + b"\x07" + ROW[3:]):
+        with pytest.raises(Corrupt):
+            unpack_row(damaged)
 
 
 def test_the_checksum_is_castagnolis():

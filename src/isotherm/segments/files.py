@@ -18,7 +18,7 @@ from isotherm.clock import Clock
 from isotherm.devices import waiting
 from isotherm.devices.drive import Drive, explain, write_all
 from isotherm.devices.locks import KeptLock, try_lock
-from isotherm.errors import IsothermError, NotFound, Unavailable
+from isotherm.errors import IsothermError, NoSpace, NotFound, Unavailable
 from isotherm.ids import Ids
 from isotherm.meta.port import Meta, Transaction
 from isotherm.segments.accounting import SegmentRow, State, row_key
@@ -112,16 +112,27 @@ class SegmentFiles:
                 raise explain(error, f"cannot remove segment {segment:016x}") from error
 
     def create(self, media: Media) -> OpenSegment:
-        """A new segment, locked by this process, durable and with its row.
+        """A new segment, locked by this process, durable and with its row: where most is free, else elsewhere.
 
         Raises:
             NoSpace, Unavailable: there is none; nothing of it is left that matters.
         """
-        directories = self._directories.get(media, ())
-        if not directories:
-            raise Unavailable(f"no directory of media class {media.value}")
+        failure: IsothermError = Unavailable(f"no directory of media class {media.value}")
+        for directory in sorted(self._directories.get(media, ()), key=self._free_bytes, reverse=True):
+            try:
+                return self._create_in(directory, media)
+            except (NoSpace, Unavailable) as error:
+                failure = error
+        raise failure
+
+    def _free_bytes(self, directory: Path) -> int:
         try:
-            directory = max(directories, key=self._drive.free_bytes)
+            return self._drive.free_bytes(directory)
+        except OSError:
+            return -1  # tried last
+
+    def _create_in(self, directory: Path, media: Media) -> OpenSegment:
+        try:
             segment, path, lock = self._new_file(directory)
         except OSError as error:
             raise explain(error, "cannot create a segment") from error

@@ -68,9 +68,11 @@ class LaneStream:
         self._guard.check()
         self._torn = True
         self._gathered = []
-        with suppress(IsothermError, OSError):  # it may have failed before it was given up
-            await self._settle()
-        await self._run(self._sink.abort)
+        try:
+            with suppress(IsothermError, OSError):  # it may have failed before it was given up
+                await self._settle()
+        finally:
+            await self._run(self._sink.abort)
 
     def _check(self) -> None:
         self._guard.check()
@@ -90,7 +92,8 @@ class LaneStream:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return call(*args)
-        return await loop.run_in_executor(self._executor, call, *args)
+        # Shielded, so that a cancelled caller cannot take back what was handed over but not begun.
+        return await asyncio.shield(loop.run_in_executor(self._executor, call, *args))
 
     async def _settle(self) -> None:
         """Wait for the piece that is with the device."""
