@@ -10,17 +10,38 @@ import asyncio
 import multiprocessing
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from isotherm.clock import Clock, SystemClock
 from isotherm.errors import ForkedHandle
-from isotherm.meta.port import Meta, Transaction
+from isotherm.ids import SeededIds
+from isotherm.meta.port import NO_STAMP, Meta, Transaction
+
+T = TypeVar("T")
+Operation = tuple[str, Any, Any]
+"""Its name, its key or bounds, and what it read or wrote."""
 
 READY = "ready"
 PATIENCE_S = 60.0
+
+
+class Draw:
+    """Repeatable choices."""
+
+    def __init__(self, seed: int) -> None:
+        self._ids = SeededIds(seed)
+
+    def below(self, bound: int) -> int:
+        return int.from_bytes(self._ids.token(4), "big") % bound
+
+    def coin(self) -> bool:
+        return self.below(2) == 0
+
+    def choice(self, options: Sequence[T]) -> T:
+        return options[self.below(len(options))]
 
 
 class Opener(Protocol):
@@ -137,6 +158,39 @@ async def commit_pairs(meta: Meta, pipe: Connection, round_: int, tasks: int) ->
             number += 1
 
     await asyncio.gather(*(write(task) for task in range(tasks)))
+
+
+async def transact_at_random(meta: Meta, pipe: Connection, seed: int, tasks: int, count: int) -> None:
+    """Run random transactions on a handful of keys; say each one's stamp, and what it read and wrote, in order."""
+    draw = Draw(seed)
+    keys = [bytes((97 + number,)) * length for number in range(4) for length in (1, 600)]
+
+    async def fn(txn: Transaction) -> list[Operation]:
+        done: list[Operation] = []
+        for _ in range(1 + draw.below(6)):
+            key, other = draw.choice(keys), draw.choice(keys)
+            match draw.below(4):
+                case 0:
+                    done.append(("get", key, await txn.get(key)))
+                case 1:
+                    done.append(("range", (key, other), await txn.range(key, other, 3)))
+                case 2:
+                    value = b"%d" % draw.below(1_000_000)
+                    txn.put(key, value)
+                    done.append(("put", key, value))
+                case _:
+                    txn.delete(key)
+                    done.append(("delete", key, None))
+            await asyncio.sleep(0)
+        return done
+
+    async def write() -> None:
+        for _ in range(count):
+            done, committed = await meta.transact(fn)
+            if committed.base != NO_STAMP:
+                pipe.send((committed.base, done))
+
+    await asyncio.gather(*(write() for _ in range(tasks)))
 
 
 async def read_key(meta: Meta, pipe: Connection, key: bytes) -> None:

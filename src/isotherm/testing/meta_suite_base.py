@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import ClassVar, TypeVar
 
 from isotherm.clock import Clock, SystemClock
-from isotherm.ids import SeededIds
 from isotherm.meta.port import Committed, Meta, Transaction
 from isotherm.testing.meta_children import Opener
 
 T = TypeVar("T")
-
-
-class Draw:
-    """Repeatable choices."""
-
-    def __init__(self, seed: int) -> None:
-        self._ids = SeededIds(seed)
-
-    def below(self, bound: int) -> int:
-        return int.from_bytes(self._ids.token(4), "big") % bound
-
-    def coin(self) -> bool:
-        return self.below(2) == 0
-
-    def choice(self, options: Sequence[T]) -> T:
-        return options[self.below(len(options))]
 
 
 class StoreSuite:

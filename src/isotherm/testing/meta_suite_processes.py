@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from isotherm.meta.port import Meta
-from isotherm.testing.meta_children import Child, commit_pairs, fork_and_try, increment, read_key
-from isotherm.testing.meta_suite_base import StoreSuite, counter, put_all
+from isotherm.testing.meta_children import (
+    Child,
+    Operation,
+    commit_pairs,
+    fork_and_try,
+    increment,
+    read_key,
+    transact_at_random,
+)
+from isotherm.testing.meta_suite_base import StoreSuite, counter, everything, put_all
 
 _ROUNDS = 4
 _ACKNOWLEDGED = 120
@@ -26,6 +34,22 @@ class ProcessSuite(StoreSuite):
 
         async def body(meta: Meta) -> None:
             assert await meta.get(b"n") == b"180"
+
+        self.use(place, body)
+
+    def test_transactions_of_several_processes_equal_a_serial_run_in_the_order_of_their_stamps(
+        self, place: str
+    ) -> None:
+        children = [Child(type(self).opener, place, transact_at_random, seed, 6, 40) for seed in range(2)]
+        history = sorted(done for child in children for done in child.end())
+        stamps = [stamp for stamp, _ in history]
+        assert len(set(stamps)) == len(stamps) > 0
+        state: dict[bytes, bytes] = {}
+        for _, operations in history:
+            _replay(state, operations)
+
+        async def body(meta: Meta) -> None:
+            assert await everything(meta) == state
 
         self.use(place, body)
 
@@ -58,3 +82,17 @@ class ProcessSuite(StoreSuite):
             ("snapshot", b"1"),
             ("parent", b"1"),
         ]
+
+
+def _replay(state: dict[bytes, bytes], operations: list[Operation]) -> None:
+    """Do to `state` what a transaction did, and see that it would have read the same."""
+    for name, where, what in operations:
+        if name == "get":
+            assert state.get(where) == what
+        elif name == "range":
+            start, end = where
+            assert sorted(pair for pair in state.items() if start <= pair[0] < end)[:3] == what
+        elif what is None:
+            state.pop(where, None)
+        else:
+            state[where] = what

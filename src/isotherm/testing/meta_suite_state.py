@@ -27,7 +27,7 @@ class SnapshotSuite(StoreSuite):
         self.use(place, body)
 
     def test_a_transaction_sees_one_state(self, place: str) -> None:
-        seen = []
+        seen: list[tuple[bytes | None, bytes | None]] = []
 
         async def body(meta: Meta) -> None:
             async def fn(txn: Transaction) -> None:
@@ -189,7 +189,7 @@ class StampSuite(StoreSuite):
                 txn.delete(b"absent")
                 return txn.stamp()
 
-            stamps = []
+            stamps: list[bytes] = []
             for _ in range(5):
                 ordinal, committed = await meta.transact(fn)
                 stamps.append(committed.stamp(ordinal))

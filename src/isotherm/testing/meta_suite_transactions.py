@@ -9,7 +9,8 @@ import pytest
 
 from isotherm.errors import Invalid
 from isotherm.meta.port import NO_STAMP, Meta, Ordinal, Transaction
-from isotherm.testing.meta_suite_base import Draw, StoreSuite, counter, delete_all, everything, put_all
+from isotherm.testing.meta_children import Draw
+from isotherm.testing.meta_suite_base import StoreSuite, counter, delete_all, everything, put_all
 
 Change = Callable[[Meta], Awaitable[object]]
 
