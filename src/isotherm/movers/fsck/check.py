@@ -34,7 +34,7 @@ from isotherm.movers.fsck.repairs import Repairs
 from isotherm.movers.fsck.segments import SegmentCheck
 from isotherm.movers.fsck.spill import Spill
 from isotherm.movers.fsck.tags import Tags
-from isotherm.movers.fsck.versions import Left, Use, Versions
+from isotherm.movers.fsck.versions import UPLOAD, Left, Use, Versions
 from isotherm.movers.opened import OpenedStore
 from isotherm.movers.round import tenants
 from isotherm.objects.garbage import sweep
@@ -204,7 +204,9 @@ def _name_damaged(job: Job, tenant: int, left: Left) -> None:
         use = Use.unpack(entry)
         if (tenant, use.manifest) in job.damaged_manifests:
             name = use.named(job, tenant)
-            job.findings.add(Kind.OBJECT_DAMAGED, f"{name} cannot be read whole", of=name, size=use.size)
+            kind = Kind.UPLOAD_DAMAGED if use.kind == UPLOAD else Kind.OBJECT_DAMAGED
+            said = f"{'the upload of ' if use.kind == UPLOAD else ''}{name} cannot be read whole"
+            job.findings.add(kind, said, of=name, size=use.size)
 
 
 def _scratch(store: OpenedStore, directory: Path, stack: ExitStack) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import md5
 from itertools import groupby
 
@@ -18,7 +18,7 @@ from isotherm.errors import Corrupt, Unavailable, Unsupported
 from isotherm.movers.fsck.findings import NOBODY, Kind, Name
 from isotherm.movers.fsck.job import Job, Reference, text
 from isotherm.objects.layout import parse_object_owner, parse_part_owner
-from isotherm.segments.accounting import SegmentRow, State, reference_key
+from isotherm.segments.accounting import SegmentRow, State, reference_key, row_key
 from isotherm.segments.format import FILE_HEADER_BYTES, ExtentHeader, decode_file_header, trailer_bytes
 from isotherm.segments.port import Extent, Media
 from isotherm.segments.scan import Gap, SegmentScan
@@ -63,7 +63,10 @@ def groups(entries: Iterator[tuple[bytes, bytes]]) -> Iterator[Group]:
 
 @dataclass(slots=True)
 class Walked:
-    """What a walk found. `end` lies behind the last extent; `locked`: a process writes to the segment."""
+    """What a walk found. `end` lies behind the last extent; `locked`: a process writes to the segment.
+
+    `whole`: no gap lies before the last extent.
+    """
 
     media: Media
     locked: bool
@@ -71,6 +74,7 @@ class Walked:
     payload: int = 0
     extents: int = 0
     end: int = FILE_HEADER_BYTES
+    whole: bool = True
 
     def row(self, now_ms: int) -> SegmentRow:
         return SegmentRow(self.media, State.SEALED, self.payload, self.extents, self.end, self.size, now_ms)
@@ -100,7 +104,8 @@ class SegmentWalk:
         self._live, self._behind = 0, FILE_HEADER_BYTES
         before = space.live_bytes + space.dead_bytes + space.header_bytes
         space.header_bytes += FILE_HEADER_BYTES
-        tail_at = self._follow(scan, walked, places, stop=locked)
+        until = FILE_HEADER_BYTES if locked else row.end if row and row.state is not State.OPEN else scan.size
+        tail_at = self._follow(scan, walked, places, until)
         space.files_bytes += scan.size
         tail = max(scan.size - tail_at, 0)
         told = space.live_bytes + space.dead_bytes + space.header_bytes - before
@@ -115,13 +120,16 @@ class SegmentWalk:
         """Whether a process writes to the segment."""
         return locked_elsewhere(scan.fd)
 
-    def _follow(self, scan: SegmentScan, walked: Walked, places: Iterator[Group], *, stop: bool) -> int:
-        """Walk file and references side by side; returns where the tail begins."""
+    def _follow(self, scan: SegmentScan, walked: Walked, places: Iterator[Group], until: int) -> int:
+        """Walk file and references side by side, as far as `until` and as something refers; returns where the tail begins.
+
+        What lies behind the end that a segment was sealed with was never acknowledged, whatever it looks like.
+        """
         group = next(places, None)
         tail_at = FILE_HEADER_BYTES
         gap: Gap | None = None
         for found in self._walk(scan):
-            if stop and group is None:
+            if group is None and found.at >= until:
                 return tail_at
             if isinstance(found, Gap):
                 upto = found.at + found.length
@@ -131,6 +139,7 @@ class SegmentWalk:
                     group = next(places, None)
                 continue
             if gap is not None:
+                walked.whole = False
                 said = f"{gap.length} bytes at {gap.at} of segment {scan.segment:016x} belong to no extent"
                 self._job.findings.add(Kind.SEGMENT_GAP, said, segment=scan.segment, offset=gap.at, size=gap.length)
                 gap = None
@@ -282,12 +291,18 @@ class SegmentWalk:
         if scan.size < row.end:
             said = f"segment {segment:016x} ends at {scan.size}; it was sealed with extents up to {row.end}"
             findings.add(Kind.SEGMENT_SHORT, said, segment=segment, size=row.end - scan.size)
-        elif (walked.payload, walked.extents) != (row.payload, row.extents):
+            return
+        right = replace(row, payload=walked.payload, extents=walked.extents)
+        if row != right:
             said = (
                 f"segment {segment:016x} was sealed with {row.extents} extents of {row.payload} bytes; "
                 f"{walked.extents} of {walked.payload} are found"
             )
-            findings.add(Kind.SEGMENT_COUNTS, said, segment=segment, size=abs(row.payload - walked.payload))
+            size = abs(row.payload - walked.payload)
+            whole = walked.whole and walked.end == row.end
+            findings.add(Kind.SEGMENT_COUNTS, said, segment=segment, size=size, repairable=whole)
+            if whole:  # else what the walk cannot see is counted in the row
+                self._job.repairs.protect(row_key(segment), row.pack(), right.pack())
 
     def _tell(self, at: int) -> None:
         if at - self._told_bytes > _PROGRESS_BYTES or at < self._told_bytes:

@@ -42,6 +42,7 @@ class Kind(StrEnum):
     NULL_STALE = "null-stale"  # a null row that points to no null version
     STAMP_AHEAD = "stamp-ahead"  # a stamp later than the newest commit
     OBJECT_DAMAGED = "object-damaged"  # a version that cannot be read whole; others say why
+    UPLOAD_DAMAGED = "upload-damaged"  # the same of an upload that is under way
     SIZE_DIFFERS = "size-differs"  # a version's size is not the sum of its extents or parts
     # manifests
     MANIFEST_MISSING = "manifest-missing"  # a version names a manifest that is not there
