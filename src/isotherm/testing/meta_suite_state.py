@@ -167,7 +167,7 @@ class StampSuite(StoreSuite):
                 return ordinals
 
             async def write() -> list[bytes]:
-                stamps = []
+                stamps: list[bytes] = []
                 for _ in range(20):
                     ordinals, committed = await meta.transact(fn)
                     stamps += map(committed.stamp, ordinals)
