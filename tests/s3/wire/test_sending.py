@@ -234,7 +234,7 @@ def test_a_reader_that_goes_leaves_nothing_open(stored, in_memory):
                 for connection in list(wire.roster._connections):
                     connection.abort()
                 await asyncio.sleep(0)
-        while descriptors(stored) > before:
+        while descriptors(stored) > before:  # noqa: ASYNC110  # there is no event for it
             await asyncio.sleep(0)
 
     run(conversation())

@@ -187,7 +187,6 @@ class S3Connection(asyncio.Protocol):
                 if not isinstance(error, ConnectionError):
                     self._endpoint.note(error, exchange.id)
                 self._broken(exchange)
-                self._transport.abort()
                 return
             reply = self._endpoint.tell(error, exchange.facts(self._endpoint))
         if isinstance(reply.body, bytes):
@@ -270,6 +269,7 @@ class S3Connection(asyncio.Protocol):
         exchange.record(self._endpoint, self._remote, CLIENT_GONE, "", self._outlet.sent)
         self._exchange = self._task = None
         self._ending = True
+        self._transport.abort()
 
     # the body and the bounds ---------------------------------------------------------------------------------------
 

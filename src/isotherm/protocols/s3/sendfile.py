@@ -114,8 +114,11 @@ class Sendfile:
 
     def _waited(self, sending: asyncio.Future[int]) -> None:
         """A thread has sent a window."""
-        if self._done.done():
-            sending.cancelled() or sending.exception()  # nobody is left to be told
+        self._aloft = False
+        if self._over:
+            if not sending.cancelled():
+                sending.exception()  # nobody is left to be told
+            self.close()
             return
         try:
             self._account(sending.result())
