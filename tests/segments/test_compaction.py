@@ -11,6 +11,7 @@ from isotherm.errors import Unavailable
 from isotherm.movers.compaction import Compaction, CompactionSettings
 from isotherm.segments.accounting import State
 from isotherm.segments.format import EXTENT_HEADER_BYTES
+from isotherm.segments.port import Media
 from isotherm.segments.settings import SegmentSettings
 from isotherm.testing.segments_suite import MIB, payload
 from isotherm.testing.shelf import OWNER
@@ -115,7 +116,7 @@ def test_a_step_is_bounded_and_the_next_goes_on(rig):
 
 def test_media_class_and_alignment_are_kept(rig, tmp_path):
     big = payload(700_000)
-    drive(rig.shelf.put(b"kept", big, rigs.Media.CAPACITY))
+    drive(rig.shelf.put(b"kept", big, Media.CAPACITY))
     rig.segments.close()
     rig.segments = rigs.open_segments(tmp_path, rig.meta, settings=SETTINGS)
     before = drive(rig.shelf.extents(b"kept"))
@@ -342,6 +343,27 @@ def test_damage_stays_where_it_is_and_is_reported(rig, tmp_path):
     to_the_end(mover)
     assert drive(mover.step()).stuck == []
     check_accounts(rig)
+
+
+def test_many_small_segments_become_few(tmp_path):
+    """As programs leave them that open the store, write a little and close it."""
+    expected = {}
+    for number in range(12):
+        with rigs.opened(tmp_path, settings=SETTINGS) as rig:
+            for name, size, media in ((b"%d", 700, Media.PERFORMANCE), (b"%d long", 300_000, Media.CAPACITY)):
+                expected[name % number] = payload(size, number)
+                drive(rig.shelf.put(name % number, expected[name % number], media))
+    some = CompactionSettings(settle_s=0.0, merge_bytes=10_000, merge_segments=13)
+    many = CompactionSettings(settle_s=0.0, merge_bytes=10_000, merge_segments=12)
+    with rigs.opened(tmp_path, settings=SETTINGS) as rig:
+        assert drive(compaction(rig, some).step()).moved == 0
+        assert drive(compaction(rig, many).step()).moved == 12
+        # Those of the other media class are not small.
+        assert len(files_of(tmp_path / "fast")) == 1
+        assert len(files_of(tmp_path / "slow")) > 12
+        assert drive(compaction(rig, many).step()).moved == 0
+        check_values(rig, expected)
+        check_accounts(rig)
 
 
 def test_one_mover_works_at_a_time(tmp_path):

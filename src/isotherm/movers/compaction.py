@@ -1,4 +1,4 @@
-"""Compaction: segments that are mostly dead give their live extents to fresh ones and go.
+"""Compaction: segments that are mostly dead, or small and many, give their live extents to fresh ones and go.
 
 For each candidate: walk it, ask the `Referrer`s which extents their owners still refer to, copy those verbatim, then in
 one transaction let the owners refer to the copies and move the live bytes; when no live byte is left, empty the segment,
@@ -14,7 +14,7 @@ through `offload`.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -27,7 +27,7 @@ from isotherm.segments import accounting
 from isotherm.segments.accounting import SegmentRow, State
 from isotherm.segments.format import FILE_HEADER_BYTES, ExtentHeader
 from isotherm.segments.local import LocalSegments
-from isotherm.segments.port import Extent, Referrer
+from isotherm.segments.port import Extent, Media, Referrer
 from isotherm.segments.scan import Gap, SegmentScan
 
 Pair = tuple[bytes, Extent]
@@ -47,6 +47,8 @@ class CompactionSettings:
             Not needed for safety: who comes later is told to write again.
         step_bytes: payload looked at in one step, about.
         batch_bytes, batch_extents: payload copied under one sync, about.
+        merge_bytes, merge_segments: that many sealed segments of a media class smaller than this are made into few:
+            every program that opens a store, writes and closes it leaves one.
     """
 
     dead_fraction: float = 0.5
@@ -54,6 +56,8 @@ class CompactionSettings:
     step_bytes: int = 256 << 20
     batch_bytes: int = 32 << 20
     batch_extents: int = 500
+    merge_bytes: int = 16 << 20
+    merge_segments: int = 32
 
 
 @dataclass(slots=True)
@@ -109,6 +113,7 @@ class Compaction:
         self._after = -1
         self._resume: tuple[int, int] | None = None
         self._stuck: dict[int, int] = {}
+        self._merging: set[Media] = set()
 
     async def step(self) -> CompactionReport:
         """Do a bounded amount of work.
@@ -136,6 +141,8 @@ class Compaction:
         """The segment under way, else the next candidate; None at the end of the table, where the next step starts."""
         if self._resume is not None:
             return self._resume[0]
+        if self._after < 0:
+            self._merging = await self._to_merge()
         while rows := await accounting.segment_rows(self._meta, self._after):
             for segment, row in rows:
                 self._after = segment
@@ -144,13 +151,31 @@ class Compaction:
         self._after = -1
         return None
 
+    async def _to_merge(self) -> set[Media]:
+        """Media classes with so many small segments that it pays to merge them."""
+        small: Counter[Media] = Counter()
+        after = -1
+        while rows := await accounting.segment_rows(self._meta, after):
+            small.update(row.media for _, row in rows if self._has_settled(row) and self._is_small(row))
+            after = rows[-1][0]
+        return {media for media, count in small.items() if count >= self._settings.merge_segments}
+
+    def _has_settled(self, row: SegmentRow) -> bool:
+        age_ms = self._clock.now_ms() - row.sealed_ms
+        return row.state is State.SEALED and age_ms >= self._settings.settle_s * 1000
+
+    def _is_small(self, row: SegmentRow) -> bool:
+        return row.size < self._settings.merge_bytes
+
     async def _is_candidate(self, segment: int, row: SegmentRow) -> bool:
-        if row.state is not State.SEALED or self._clock.now_ms() - row.sealed_ms < self._settings.settle_s * 1000:
+        if not self._has_settled(row):
             return False
         live = await accounting.live_bytes(self._meta, segment)
         if self._stuck.get(segment) == live:
             return False
         self._stuck.pop(segment, None)
+        if row.media in self._merging and self._is_small(row):
+            return True
         return dead_fraction(row, live) >= self._settings.dead_fraction
 
     async def _compact(self, segment: int, budget: int, report: CompactionReport) -> int:
