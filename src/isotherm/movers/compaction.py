@@ -165,7 +165,8 @@ class Compaction:
         return row.state is State.SEALED and age_ms >= self._settings.settle_s * 1000
 
     def _is_small(self, row: SegmentRow) -> bool:
-        return row.size < self._settings.merge_bytes
+        # What fills a segment is not small, however small segments are: merging it would never end.
+        return row.size < min(self._settings.merge_bytes, self._segments.segment_bytes // 4)
 
     async def _is_candidate(self, segment: int, row: SegmentRow) -> bool:
         if not self._has_settled(row):

@@ -95,6 +95,11 @@ class LocalSegments:
         epochs = ReaderEpochs(files.first_directory / "readers", meta, drive)
         return cls(files, epochs, meta, drive=drive, clock=clock, settings=settings or SegmentSettings())
 
+    @property
+    def segment_bytes(self) -> int:
+        """A segment at least this long is sealed."""
+        return self._settings.segment_bytes
+
     async def append(self, owner: bytes, data: Buffer, media: Media = Media.PERFORMANCE) -> Extent:
         self._check()
         check_owner(owner)

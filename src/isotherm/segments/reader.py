@@ -20,7 +20,7 @@ from isotherm.errors import Corrupt, Invalid, Unavailable
 from isotherm.segments.descriptors import Descriptor, Descriptors
 from isotherm.segments.format import trailer_bytes
 from isotherm.segments.known import KnownExtent, KnownExtents
-from isotherm.segments.port import BLOCK_BYTES, Extent
+from isotherm.segments.port import BLOCK_BYTES, EXTENT_BYTES_MOST, Extent
 from isotherm.segments.settings import SegmentSettings
 
 _SCRATCH_BYTES = 1 << 20
@@ -118,6 +118,8 @@ class ExtentReader:
         return descriptor.fd, extent.offset + offset
 
     def _learn(self, descriptor: Descriptor, extent: Extent) -> KnownExtent:
+        if extent.length > EXTENT_BYTES_MOST:  # a damaged reference must not ask for memory that nobody has
+            raise Corrupt("no extent is that long", segment=extent.segment, offset=extent.offset)
         trailer = self._pread(descriptor, extent, trailer_bytes(extent.length), extent.length)
         if crc32c(trailer) != extent.check:
             raise Corrupt("damaged block checksums", segment=extent.segment, offset=extent.offset)
