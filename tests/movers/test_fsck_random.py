@@ -81,7 +81,9 @@ def test_rows_that_vanish(seed, filled, tmp_path):
     choice = random.Random(seed)
     engines = opened(filled, seed=3)
     rows = rows_of(engines)
-    rows.pop("X"), rows.pop("U")
+    garbage = {row[-16:] for row in rows.pop("X")}
+    rows.pop("U")
+    rows["M"] = {row: value for row, value in rows["M"].items() if row[5:] not in garbage}
     table = choice.choice(sorted(rows))
     key = choice.choice(sorted(rows[table]))
     change(engines, {key: None})

@@ -16,13 +16,13 @@ from __future__ import annotations
 import shutil
 import struct
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from isotherm.devices.drive import explain
 from isotherm.devices.waiting import drive
-from isotherm.errors import Misuse
+from isotherm.errors import Corrupt, Misuse
 from isotherm.meta.lmdb import ServerLock
 from isotherm.meta.lmdb.copies import CopiedMeta
 from isotherm.meta.port import Reader
@@ -123,11 +123,12 @@ def repair(
     if held.descriptor < 0:
         raise Misuse("a repair needs the store for itself: acquire the server's lock first")
     way = _Way(depth, progress, heard)
-    drive(store.segments.recover())
+    with suppress(Corrupt):  # a row of a segment is damaged: the check says which
+        drive(store.segments.recover())
     with ExitStack() as stack:
         before, repairs, certain = _in_place(store, _scratch(store, scratch, stack), way, mending=True)
         mended = repairs.apply(store.meta, store.device, dropping=certain)
-        for tenant in drive(tenants(store.meta)):
+        for tenant in drive(tenants(store.meta)) if certain else ():
             while drive(sweep(store.meta, store.segments, tenant)):
                 progress("sweeping", 0, None)
     if not mended:

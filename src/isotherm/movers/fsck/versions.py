@@ -190,7 +190,7 @@ class Versions:
             if key.older == 1:
                 key.newest = record
             if record is not None and record.null:
-                key.nulls.append(record.stamp)
+                key.nulls.append(stamp)
             job.objects.older += 1
         if record is None:
             self._say(key, None, Kind.OBJECT_DAMAGED, "its record cannot be read")
