@@ -180,7 +180,7 @@ def open_environment(path: Path, *, ids: Ids, writer_turn: WriterTurn, map_bytes
     environment = Environment(path, env)
     try:
         env.reader_check()
-        if environment.statistics().entries == 0:
+        if _is_empty(environment):
             _initialise(environment, writer_turn)
         _check(environment, ids, writer_turn)
     except BaseException as error:
@@ -218,6 +218,15 @@ def _unlisted() -> Iterator[None]:
         yield
     finally:
         _envid.env_keys = listed
+
+
+def _is_empty(environment: Environment) -> bool:
+    """As a reader sees it: LMDB's own statistics tell of a commit a moment before readers do."""
+    txn = environment.reading()
+    try:
+        return int(txn.stat()["entries"]) == 0
+    finally:
+        txn.abort()
 
 
 def _initialise(environment: Environment, writer_turn: WriterTurn) -> None:
