@@ -173,6 +173,8 @@ def test_what_was_acknowledged_outlives_a_power_cut(tmp_path, seed):
             await rig.shelf.write(b"never referred to", payload(1 + some(9_000), number))
         stream = rig.segments.stream(key_of(b"under way"))
         await stream.write(payload(some(LONG)))
+        # A second one at the same time begins a segment of its own.
+        await rig.segments.stream(key_of(b"under way too")).write(payload(2 * MIB))
         if some(2):
             await stream.abort()
         if some(2):

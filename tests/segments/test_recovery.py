@@ -1,5 +1,7 @@
 """Processes die: what they acknowledged stays, and what they left open is sealed by others, once, while they work."""
 
+import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -11,6 +13,7 @@ import pytest
 from isotherm.clock import VirtualClock
 from isotherm.devices.faulty_drive import FaultyDrive
 from isotherm.devices.waiting import drive
+from isotherm.errors import Unavailable
 from isotherm.ids import SeededIds
 from isotherm.movers.compaction import Compaction, CompactionSettings
 from isotherm.segments.accounting import State
@@ -145,6 +148,37 @@ def test_a_file_that_is_gone_is_reported_missing(tmp_path, meta):
     assert (report.missing, report.sealed) == ([lost], [other])
     assert every_row(meta)[lost].state is State.OPEN
     rig.segments.close()
+
+
+def test_an_unreadable_segment_does_not_keep_others_from_recovery(tmp_path, meta):
+    expected = dead_store(tmp_path, meta)
+    (first, other) = every_row(meta)
+    device = FaultyDrive(SeededIds(1))
+    rig = Rig(rigs.open_segments(tmp_path, meta, device=device), meta, 0)
+    device.fail("pread", errno.EIO, after=1, suffix=f"{first:016x}.seg")
+    report = drive(rig.segments.recover())
+    assert (report.missing, report.sealed) == ([first], [other])
+    assert drive(rig.segments.recover()).sealed == [first]
+    check_values(rig, expected)
+    check_accounts(rig)
+    device.fail("list", errno.EIO)
+    with pytest.raises(Unavailable):
+        drive(rig.segments.recover())
+    rig.segments.close()
+
+
+def test_a_store_can_be_closed_where_a_loop_runs(tmp_path, meta):
+    async def check():
+        rig = Rig(rigs.open_segments(tmp_path, meta), meta, 0)
+        await rig.shelf.put(b"a", payload(5_000))
+        waiting = asyncio.ensure_future(rig.segments.append(b"xlate", payload(100)))
+        await asyncio.sleep(0)
+        rig.segments.close()
+        assert (await waiting).length == 100
+
+    asyncio.run(check())
+    (row,) = every_row(meta).values()
+    assert (row.state, row.extents) == (State.SEALED, 2)
 
 
 def test_the_tail_of_a_dead_stream_is_given_back_by_compaction(tmp_path, meta):

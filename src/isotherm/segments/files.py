@@ -55,9 +55,17 @@ class SegmentFiles:
         return self._everywhere[0]
 
     def listed(self) -> Iterator[tuple[int, Path]]:
-        """(segment, path) of every file that is named as one."""
+        """(segment, path) of every file that is named as one.
+
+        Raises:
+            Unavailable: a directory cannot be listed.
+        """
         for directory in self._everywhere:
-            for name in sorted(self._drive.list(directory)):
+            try:
+                names = sorted(self._drive.list(directory))
+            except OSError as error:
+                raise Unavailable(f"cannot list {directory}: {error.strerror}") from error
+            for name in names:
                 if name.endswith(_SUFFIX) and len(name) == 16 + len(_SUFFIX):
                     try:
                         yield int(name[:16], 16), directory / name

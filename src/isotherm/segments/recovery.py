@@ -83,7 +83,11 @@ class Recovery:
             if held is None:
                 return
             try:
-                totals = await offload(scan.totals)
+                try:
+                    totals = await offload(scan.totals)
+                except Unavailable:  # the medium cannot be read here; the other segments can wait no longer
+                    report.missing.append(segment)
+                    return
                 counts = (totals.payload, totals.extents, totals.end, scan.size, self._clock.now_ms())
                 if await self._replace(segment, SegmentRow(row.media, State.SEALED, *counts)):
                     report.sealed.append(segment)
