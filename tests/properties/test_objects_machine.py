@@ -12,7 +12,6 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -36,10 +35,12 @@ from tests.objects.stores import (
 )
 from tests.properties.model import ENABLED, SUSPENDED, UNVERSIONED, Bucket, Model, Upload, Version, roll_up
 
+MEMORY = Path("/dev/shm")  # thousands of commits, none of which need survive this machine
 STATES = {UNVERSIONED: Versioning.UNVERSIONED, ENABLED: Versioning.ENABLED, SUSPENDED: Versioning.SUSPENDED}
 
 buckets = st.sampled_from(["one", "two", "three"])
-keys = st.sampled_from(["a", "a/", "a/b", "a/b/c", "a\0", "b", "b//", "é", "k" * 600, "k" * 600 + "/x"])
+keys = st.sampled_from(["a", "a", "a", "a/b", "a/b/", "a\0", "é", "k" * 600 + "/x"])
+rarely = st.sampled_from([False] * 15 + [True])
 places = st.just("") | keys
 sizes = st.sampled_from([0, 1, 5, 100, 100, 100, 3_000, 70_000, (1 << 20) + 7])
 tag_sets = st.one_of(
@@ -48,20 +49,23 @@ tag_sets = st.one_of(
     st.integers(1, 2).map(lambda n: {"x": "1", **{f"many-{at}": "v" for at in range(n * 40)}}),
 )
 metadata = st.dictionaries(st.sampled_from(["m", "n"]), st.sampled_from(["1", "é"]), max_size=2)
-numbers = st.integers(0, 1 << 30)
+numbers = st.integers(0, 20)
 conditions = st.sampled_from(["none"] * 6 + ["absent", "present", "this", "other"])
 
 
 class Objects(RuleBasedStateMachine):
     @initialize()
     def start(self):
-        self.path = Path(tempfile.mkdtemp(prefix="objects-machine-"))
+        self.path = Path(tempfile.mkdtemp(prefix="objects-machine-", dir=MEMORY if MEMORY.is_dir() else None))
         self.clock = VirtualClock()
         self.model = Model()
         self.bodies = 0
         self.lives = 0
         self.open()
-        self.create_bucket("one")
+        for bucket, state in (("one", UNVERSIONED), ("two", ENABLED), ("three", SUSPENDED)):
+            self.create_bucket(bucket)
+            if state != UNVERSIONED:
+                self.set_versioning(bucket, state)
 
     def open(self):
         self.lives += 1
@@ -70,19 +74,22 @@ class Objects(RuleBasedStateMachine):
         self.space = Space(TENANT, self.engines.meta, self.engines.segments, self.clock, self.engines.ids, **parts)
 
     # what rules share
-    def known(self, bucket):
-        """Whether the bucket is there; what every call says if it is not."""
-        if bucket in self.model.buckets:
-            return True
-        with pytest.raises(NotFound) as missing:
-            drive(self.space.list(bucket))
-        assert missing.value.code == "NoSuchBucket"
-        return False
+    def need(self, bucket):
+        """Have the bucket; where it is not, see what calls say."""
+        if bucket not in self.model.buckets:
+            with pytest.raises(NotFound) as missing:
+                drive(self.space.list(bucket))
+            assert missing.value.code == "NoSuchBucket"
+            self.create_bucket(bucket)
 
     def pick(self, bucket, number):
-        """(key, version) of any version there is, or None."""
-        rows = self.model.rows(bucket)
-        return rows[number % len(rows)][:2] if rows else None
+        """(key, version) of any version there is, those of keys with many before others; of new ones where there is none."""
+        self.need(bucket)
+        if not self.model.rows(bucket):
+            self.put_several(bucket, ["a", "a", "b"], {"x": "1"})
+        versions = self.model.buckets[bucket].keys
+        rows = sorted(self.model.rows(bucket), key=lambda row: -len(versions[row[0]]))
+        return rows[number % len(rows)][:2]
 
     def data(self, size):
         self.bodies += 1
@@ -119,9 +126,10 @@ class Objects(RuleBasedStateMachine):
             self.model.buckets[bucket] = Bucket(made.id)
             self.model.feed.append(("bucket-created", bucket, "", ""))
 
-    @rule(bucket=buckets)
-    def delete_bucket(self, bucket):
-        if not self.known(bucket):
+    @rule(bucket=buckets, really=rarely)
+    def delete_bucket(self, bucket, really=True):
+        self.need(bucket)
+        if not really and not self.model.rows(bucket):
             return
         if self.model.rows(bucket):
             self.attempt(self.space.delete_bucket(bucket), NotEmpty)
@@ -132,10 +140,9 @@ class Objects(RuleBasedStateMachine):
             self.forget(upload)
         self.model.feed.append(("bucket-deleted", bucket, "", ""))
 
-    @rule(bucket=buckets, state=st.sampled_from([ENABLED, ENABLED, SUSPENDED, UNVERSIONED]))
+    @rule(bucket=buckets, state=st.sampled_from([ENABLED, SUSPENDED, ENABLED, SUSPENDED, UNVERSIONED]))
     def set_versioning(self, bucket, state):
-        if not self.known(bucket):
-            return
+        self.need(bucket)
         refusal = Invalid if state == UNVERSIONED else None
         self.attempt(self.space.set_versioning(bucket, STATES[state]), refusal)
         if refusal is None:
@@ -143,12 +150,16 @@ class Objects(RuleBasedStateMachine):
             self.model.feed.append(("versioning", bucket, "", ""))
 
     # objects
+    @rule(bucket=buckets, keys=st.lists(keys, min_size=1, max_size=4), tags=tag_sets)
+    def put_several(self, bucket, keys, tags):
+        for key in keys:
+            self.put(bucket, key, 100, "w", {}, tags, "none")
+
     @rule(
         bucket=buckets, key=keys, size=sizes, form=st.sampled_from("wdu"), meta=metadata, tags=tag_sets, when=conditions
     )
     def put(self, bucket, key, size, form, meta, tags, when):
-        if not self.known(bucket):
-            return
+        self.need(bucket)
         data = self.data(size)
         sent = data if form == "w" else body(data, 300_000, declared=form == "d")
         condition, refusal = self.condition(when, bucket, key)
@@ -161,26 +172,22 @@ class Objects(RuleBasedStateMachine):
             kept = self.model.payload(data, manifest=form == "u" or size > 1 << 20)
             self.model.add(bucket, key, Version(made.version_id, kept, made.etag, meta, tags))
 
-    @rule(bucket=buckets, key=keys)
+    @rule(bucket=buckets, key=keys.filter(lambda key: key != "a") | keys)
     def delete(self, bucket, key):
-        if not self.known(bucket):
-            return
+        self.need(bucket)
         deleted = drive(self.space.delete(bucket, key))
         assert deleted.marker == (self.model.buckets[bucket].state != UNVERSIONED)
         self.model.delete(bucket, key, deleted.version_id)
 
     @rule(bucket=buckets, number=numbers)
     def delete_version(self, bucket, number):
-        if not self.known(bucket) or not (picked := self.pick(bucket, number)):
-            return
-        key, version = picked
+        key, version = self.pick(bucket, number)
         deleted = drive(self.space.delete(bucket, key, version.id))
         assert (deleted.version_id, deleted.marker) == (version.id, self.model.remove(bucket, key, version.id))
 
     @rule(bucket=buckets, picks=st.lists(st.tuples(keys, st.none() | numbers), max_size=4))
     def delete_many(self, bucket, picks):
-        if not self.known(bucket):
-            return
+        self.need(bucket)
         items = []
         for key, number in picks:
             picked = None if number is None else self.pick(bucket, number)
@@ -196,9 +203,8 @@ class Objects(RuleBasedStateMachine):
         meta=st.none() | metadata, tags=st.none() | tag_sets, when=conditions,
     )  # fmt: skip
     def copy(self, source, number, bucket, key, meta, tags, when):
-        if not self.known(source) or not self.known(bucket) or not (picked := self.pick(source, number)):
-            return
-        from_key, version = picked
+        from_key, version = self.pick(source, number)
+        self.need(bucket)
         condition, refusal = self.condition(when, bucket, key)
         if version.marker:
             refusal = Invalid
@@ -215,9 +221,7 @@ class Objects(RuleBasedStateMachine):
 
     @rule(bucket=buckets, number=numbers, tags=tag_sets, replace=st.booleans())
     def set_tags(self, bucket, number, tags, replace):
-        if not self.known(bucket) or not (picked := self.pick(bucket, number)):
-            return
-        key, version = picked
+        key, version = self.pick(bucket, number)
         call = self.space.set_tags(bucket, key, tags, version_id=version.id, replace=replace)
         if self.attempt(call, Invalid if version.marker else None) is not None:
             version.tags = tags if replace else {**version.tags, **tags}
@@ -226,9 +230,9 @@ class Objects(RuleBasedStateMachine):
     # uploads
     @rule(bucket=buckets, key=keys, meta=metadata, tags=tag_sets)
     def create_upload(self, bucket, key, meta, tags):
-        if self.known(bucket):
-            made = drive(self.space.create_upload(bucket, key, attributes=Attributes({}, meta), tags=tags))
-            self.model.uploads[made.id] = Upload(made.id, bucket, key, meta, tags)
+        self.need(bucket)
+        made = drive(self.space.create_upload(bucket, key, attributes=Attributes({}, meta), tags=tags))
+        self.model.uploads[made.id] = Upload(made.id, bucket, key, meta, tags)
 
     def forget(self, upload):
         del self.model.uploads[upload.id]
@@ -236,9 +240,10 @@ class Objects(RuleBasedStateMachine):
             self.model.unrefer(kept)
 
     def an_upload(self, number):
+        if not self.model.uploads:
+            self.create_upload("one", "a", {"m": "1"}, {"x": "1"})
         return list(self.model.uploads.values())[number % len(self.model.uploads)]
 
-    @precondition(lambda self: self.model.uploads)
     @rule(number=numbers, part=st.integers(1, 3), size=sizes)
     def put_part(self, number, part, size):
         upload = self.an_upload(number)
@@ -247,10 +252,11 @@ class Objects(RuleBasedStateMachine):
         # a part sent again takes its predecessor's bytes away at once: no manifest refers to them any more
         upload.parts[part] = self.model.payload(data, manifest=True), made.etag
 
-    @precondition(lambda self: self.model.uploads)
     @rule(number=numbers, mask=st.integers(1, 7), when=conditions)
     def complete_upload(self, number, mask, when):
         upload = self.an_upload(number)
+        for part in (1, 2)[len(upload.parts) :]:
+            self.put_part(number, part, 50)
         chosen = [(part, *upload.parts[part]) for part in sorted(upload.parts) if mask & 1 << part - 1]
         condition, refusal = self.condition(when, upload.bucket, upload.key)
         if not chosen or not all(len(kept.data) for _, kept, _ in chosen[:-1]):
@@ -265,7 +271,6 @@ class Objects(RuleBasedStateMachine):
             version = Version(made.version_id, whole, made.etag, upload.metadata, upload.tags)
             self.model.add(upload.bucket, upload.key, version)
 
-    @precondition(lambda self: self.model.uploads)
     @rule(number=numbers)
     def abort_upload(self, number):
         upload = self.an_upload(number)
@@ -291,9 +296,7 @@ class Objects(RuleBasedStateMachine):
     # questions
     @rule(bucket=buckets, number=numbers, start=st.floats(0, 1), end=st.floats(0, 1))
     def read(self, bucket, number, start, end):
-        if not self.known(bucket) or not (picked := self.pick(bucket, number)):
-            return
-        key, version = picked
+        key, version = self.pick(bucket, number)
         if version.marker:
             self.attempt(self.space.open(bucket, key, version.id), Invalid)
             return
@@ -303,8 +306,7 @@ class Objects(RuleBasedStateMachine):
 
     @rule(bucket=buckets, key=keys)
     def head(self, bucket, key):
-        if not self.known(bucket):
-            return
+        self.need(bucket)
         current = self.model.current(bucket, key)
         if current is None:
             versions = self.model.buckets[bucket].keys.get(key)
@@ -319,8 +321,7 @@ class Objects(RuleBasedStateMachine):
 
     @rule(bucket=buckets, prefix=places, delimiter=st.sampled_from(["", "/", "\0"]), after=places)
     def list(self, bucket, prefix, delimiter, after):
-        if not self.known(bucket):
-            return
+        self.need(bucket)
         expected = roll_up(self.model.live_keys(bucket), prefix, delimiter, after)
         for limit in (1, 3, 100):
             page = drive(self.space.list(bucket, prefix=prefix, delimiter=delimiter, after=after, limit=limit))
@@ -330,8 +331,7 @@ class Objects(RuleBasedStateMachine):
 
     @rule(bucket=buckets, limit=st.integers(1, 5))
     def list_versions(self, bucket, limit):
-        if not self.known(bucket):
-            return
+        self.need(bucket)
         seen, after, version = [], "", ""
         while after is not None:
             page = drive(self.space.list_versions(bucket, after=after, after_version=version, limit=limit))
@@ -381,7 +381,7 @@ QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_to
 
 def test_objects_are_what_a_dictionary_says():
     some = settings(
-        max_examples=40, stateful_step_count=40, deadline=None, derandomize=True, suppress_health_check=QUIET
+        max_examples=150, stateful_step_count=50, deadline=None, derandomize=True, suppress_health_check=QUIET
     )
     run_state_machine_as_test(Objects, settings=some)
 
