@@ -37,7 +37,6 @@ check:
 	$(BIN)/python -m pytest tests/architecture
 
 bench:
-	@test -n "$(ROOM)" || { echo "Which room? make bench ROOM=<one of: $$(ls benchmarks 2>/dev/null | tr '\n' ' ')>"; exit 2; }
 	@tools/venv dev
 	@$(BIN)/python -m benchmarks $(ROOM) $(if $(QUICK),--quick)
 
