@@ -20,6 +20,7 @@ STALE_READERS_S = 5.0
 
 async def work(duty: Duty) -> None:
     engines = compose(duty.settings, role="server", clock=duty.clock, ids=duty.ids, create=False)
+    duty.ailment = lambda: engines.meta.write_failure
     directory = engines.directory
     credentials = Credentials(engines.meta, FileKeys(directory.keys, duty.ids), duty.clock, duty.ids)
     provided = await root_credentials.provide(credentials, directory.keys, duty.ids)

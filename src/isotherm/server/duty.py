@@ -26,7 +26,7 @@ from isotherm.clock import Clock, SystemClock
 from isotherm.devices.board import Board, Slot, State
 from isotherm.devices.directory import DataDirectory, open_directory
 from isotherm.devices.processes import Line, from_parent
-from isotherm.errors import Denied, Invalid, IsothermError, Misuse
+from isotherm.errors import Denied, Invalid, IsothermError, Misuse, Unavailable
 from isotherm.ids import Ids, SystemIds
 from isotherm.settings import Settings, decode
 from isotherm.telemetry import Level, Log
@@ -76,6 +76,8 @@ class Duty:
         self.grace_s = 0.0
         self.is_ready = False
         self.connections: Callable[[], int] = lambda: 0
+        self.ailment: Callable[[], str | None] = lambda: None
+        self.failure: str | None = None
         self._line = line
 
     def ready(self, **told: object) -> None:
@@ -92,6 +94,10 @@ class Duty:
     async def show_life(self) -> None:
         while True:
             self.slot.beat(self.now_ms(), self.connections())
+            if self.failure is None and (ailment := self.ailment()) is not None:
+                # What the medium holds is unknown to this process; another that opens the store anew takes its place.
+                self.failure = ailment
+                self.stop(self.settings.server.orphan_drain_s)
             await asyncio.sleep(BEAT_S)
 
     async def stopped_within(self, seconds: float) -> bool:
@@ -195,3 +201,5 @@ async def _live(
     finally:
         life.cancel()
         duty.slot.leave()
+    if duty.failure is not None:
+        raise Unavailable(f"ended, to be started anew: {duty.failure}")

@@ -78,6 +78,7 @@ def _endpoint(duty: Duty, engines: Engines) -> S3Endpoint:
 async def work(duty: Duty) -> None:
     tls = tls_context(duty.settings.server.tls)
     engines = compose(duty.settings, role="server", clock=duty.clock, ids=duty.ids, create=False)
+    duty.ailment = lambda: engines.meta.write_failure
     assert duty.listener is not None
     with socket.socket(fileno=duty.listener) as listener:
         gateway = Gateway(

@@ -85,6 +85,7 @@ class _Mover:
 
 async def work(duty: Duty) -> None:
     engines = compose(duty.settings, role="server", clock=duty.clock, ids=duty.ids, create=False)
+    duty.ailment = lambda: engines.meta.write_failure
     mover = _Mover(duty, engines)
     duty.ready()
     more = True
