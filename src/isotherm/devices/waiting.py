@@ -133,7 +133,7 @@ class _Resumed:
             try:
                 sent = yield pending
             except BaseException as error:  # cancellation travels into the coroutine
-                step = self._coroutine.throw
+                step: Callable[[Any], Any] = self._coroutine.throw
                 argument: Any = error
             else:
                 step = self._coroutine.send
