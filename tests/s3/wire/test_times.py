@@ -180,7 +180,8 @@ def test_a_client_that_reads_slowly_is_not():
         while len(data) - data.find(b"\r\n\r\n") < (5 << 20) + 4:
             await settled()
             wire.roster.sweep(now := now + 4)
-            assert (piece := await reader.read(64 << 10))
+            piece = await reader.read(64 << 10)
+            assert piece
             data += piece
         writer.transport.abort()
         return answers(data)
@@ -198,7 +199,7 @@ def test_after_the_last_reply_the_client_has_a_moment_to_read_it():
 def test_a_client_that_keeps_sending_after_the_last_reply_gains_no_time():
     async def conversation():
         wire = Wire(settings=SETTINGS)
-        reader, writer = await wire.connect()
+        _, writer = await wire.connect()
         writer.write(b"GET /b/k HTTP/1.1\r\n\r\n")
         for moment in (0.5, 1.0, 1.5, 2.0, 2.5, 3.0):
             await settled()

@@ -49,7 +49,7 @@ class Authenticator:
         self._credentials = credentials
         self._skew_s = skew_s
         self._claims: dict[str, Claim] = {}
-        self._moment: tuple[str, int] = ("", 0)
+        self._moment: tuple[str, int] | None = None
 
     def authenticate(self, head: Head, query: list[tuple[str, str]], now_ms: int) -> Proof:
         """Prove who signed `head`. For a presigned one, signed x-amz-* parameters of the query become headers.
@@ -131,8 +131,9 @@ class Authenticator:
 
     def _moment_of(self, headers: dict[str, str]) -> tuple[str, int]:
         text = headers.get("x-amz-date") or headers.get("date", "")
-        if text == self._moment[0]:
-            return self._moment
+        last = self._moment
+        if last is not None and text == last[0]:
+            return last
         moment_ms = parse_any(text)
         if moment_ms is None:
             raise refusals.denied("AWS authentication requires a valid Date or x-amz-date header")

@@ -94,6 +94,7 @@ class S3Connection(asyncio.Protocol):
             self._last = True
             self._receiving.fail(refusals.incomplete_body())
             self._receiving = None
+        self._pump()
         under_way = self._exchange is not None or bool(self._ahead)
         return under_way and not self._secure  # half-closed: replies still find their reader
 

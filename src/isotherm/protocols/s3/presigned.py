@@ -91,7 +91,7 @@ def _expires_s(text: str) -> int:
     digits = text.removeprefix("-")
     if not digits.isascii() or not digits.isdigit() or len(digits) > 18:
         raise refusals.malformed_query("X-Amz-Expires should be a number")
-    expires_s = int(text)  # a negative one was over before it began, and is refused as that
+    expires_s = max(int(text), -1)  # a negative one was over before it began, and is refused as that
     if expires_s > EXPIRES_S_MOST:
         raise refusals.malformed_query(
             f"X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than {EXPIRES_S_MOST} seconds"
