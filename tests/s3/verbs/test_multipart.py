@@ -109,6 +109,17 @@ def test_order_and_size_of_parts(s3, begin):
     assert (small.code, small.text("MinSizeAllowed")) == ("EntityTooSmall", str(MIB5))
 
 
+def test_uploads_of_keys_that_xml_cannot_carry(s3, bucket):
+    upload = s3("POST", "/bucket/%01?uploads").text("UploadId")
+    etag = s3("PUT", f"/bucket/%01?partNumber=1&uploadId={upload}", TWO).headers["etag"]
+    assert s3("GET", f"/bucket/%01?uploadId={upload}").texts("Part/PartNumber") == ["1"]
+    assert (
+        s3("POST", f"/bucket/%01?uploadId={upload}", completion((1, etag))).text("Location")
+        == "http://localhost/bucket/%01"
+    )
+    assert s3("GET", "/bucket/%01").body == TWO
+
+
 def test_a_part_named_twice_in_a_row_counts_as_named_last(s3, begin):
     upload = begin()
     first = s3("PUT", f"/bucket/big?partNumber=1&uploadId={upload}", ONE).headers["etag"]

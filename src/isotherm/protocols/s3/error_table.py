@@ -16,7 +16,7 @@ from isotherm.errors import IsothermError
 from isotherm.objects.model import NULL_VERSION, Version
 from isotherm.protocols.s3.dates import http_date
 from isotherm.protocols.s3.wire import Facts, Reply
-from isotherm.protocols.s3.xml import DECLARATION, tag
+from isotherm.protocols.s3.xml import DECLARATION, legible, tag
 
 CLASSES: dict[type[IsothermError], tuple[int, str | None]] = {
     errors.IsothermError: (500, "InternalError"),
@@ -144,8 +144,8 @@ def render_error(error: BaseException, facts: Facts) -> Reply:
         told.setdefault("BucketName", facts.bucket)
     told.setdefault("Resource", facts.path)
     body = (
-        f"{DECLARATION}<Error>{tag('Code', code)}{tag('Message', message_of(error, status))}"
-        f"{''.join([tag(name, value) for name, value in told.items()])}"
+        f"{DECLARATION}<Error>{tag('Code', code)}{tag('Message', legible(message_of(error, status)))}"
+        f"{''.join([tag(name, legible(value)) for name, value in told.items()])}"
         f"{tag('RequestId', facts.id)}{tag('HostId', facts.host_id)}</Error>"
     )
     headers.append(("Content-Type", "application/xml"))

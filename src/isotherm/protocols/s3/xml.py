@@ -4,7 +4,8 @@ Reading: expat with UTF-8 only, no document type (hence no entities but the five
 depth and number of elements, S3's namespace or none. Anything else is MalformedXML. Pure; from any thread.
 
 Writing: keys may hold characters that XML 1.0 cannot carry. As S3 does, they go out as character references (`&#x1;`),
-which a strict parser refuses: clients that hold such keys ask for `encoding-type=url`.
+which a strict parser refuses: clients that hold such keys ask for `encoding-type=url`. Documents that only repeat a key
+(errors, uploads) are made `legible` instead.
 """
 
 from __future__ import annotations
@@ -174,6 +175,11 @@ def needs_escape(joined: bytes) -> bool:
 def carried(text: str) -> bool:
     """Whether XML 1.0 can carry every character of it, if need be as a reference."""
     return _UNCARRIED.search(text) is None
+
+
+def legible(text: str) -> str:
+    """The text with U+FFFD for what XML cannot carry: for documents that must be readable whatever they speak of."""
+    return _UNCARRIED.sub("\ufffd", text)
 
 
 def tag(name: str, value: str | int) -> str:

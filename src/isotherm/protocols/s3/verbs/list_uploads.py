@@ -10,7 +10,7 @@ from isotherm.protocols.s3.listing import common_prefixes, encoder, owner_elemen
 from isotherm.protocols.s3.parameters import url_encoded, whole_number
 from isotherm.protocols.s3.verbs.list_objects import page_limit
 from isotherm.protocols.s3.wire import Reply, Request
-from isotherm.protocols.s3.xml import optional, tag
+from isotherm.protocols.s3.xml import legible, optional, tag
 
 _EMPTY = UploadListing((), (), None, None)
 
@@ -71,7 +71,7 @@ async def list_parts(request: Request) -> Reply:
     return xml_reply(
         "ListPartsResult",
         tag("Bucket", request.bucket),
-        tag("Key", request.key),
+        tag("Key", legible(request.key)),
         tag("UploadId", upload_id),
         _people(request.owner),
         "<StorageClass>STANDARD</StorageClass>",

@@ -22,7 +22,7 @@ from isotherm.protocols.s3.documents import no_content, xml_reply
 from isotherm.protocols.s3.listing import quoted
 from isotherm.protocols.s3.parameters import invalid_argument, needed_number, whole_number
 from isotherm.protocols.s3.wire import Reply, Request
-from isotherm.protocols.s3.xml import Element, malformed, parse, tag
+from isotherm.protocols.s3.xml import Element, legible, malformed, parse, tag
 
 _DOCUMENT_BYTES_MOST = 8 << 20  # 10,000 parts with a SHA-256 each are about 2 MiB
 
@@ -45,7 +45,7 @@ async def create_multipart_upload(request: Request) -> Reply:
     return xml_reply(
         "InitiateMultipartUploadResult",
         tag("Bucket", request.bucket),
-        tag("Key", request.key),
+        tag("Key", legible(request.key)),
         tag("UploadId", upload.id),
         headers=told,
     )
@@ -91,7 +91,7 @@ async def complete_multipart_upload(request: Request) -> Reply:
         "CompleteMultipartUploadResult",
         tag("Location", f"http://{host}/{quoted(path)}"),
         tag("Bucket", request.bucket),
-        tag("Key", request.key),
+        tag("Key", legible(request.key)),
         f"<ETag>&quot;{version.etag}&quot;</ETag>",
         checksum_elements(version.checksum),
         headers=[("x-amz-version-id", version.version_id)] if version.version_id != NULL_VERSION else [],
