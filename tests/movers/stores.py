@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import traceback
 from dataclasses import replace
 
 from isotherm.clock import VirtualClock
@@ -159,15 +161,13 @@ def killed(work, *, at):
     """
     child = os.fork()
     if not child:
-        import sys
-
         left = at
 
         def count(event, args):
             nonlocal left
             if event.split(".")[0] in ("open", "os", "fcntl", "shutil"):
                 left -= 1
-                if left < 0:
+                if left == -1:
                     os.kill(os.getpid(), signal.SIGKILL)
 
         status = 1
@@ -175,8 +175,8 @@ def killed(work, *, at):
             sys.addaudithook(count)
             work()
             status = 0
-        except IsothermError:
-            status = 3
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)
     _, status = os.waitpid(child, 0)

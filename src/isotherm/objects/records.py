@@ -6,8 +6,9 @@ The first 16 bytes of a version's row are its stamp (written by the engine at co
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, wraps
+from typing import ParamSpec, TypeVar
 
 import msgspec
 
@@ -15,6 +16,9 @@ from isotherm.errors import Corrupt, Unsupported
 from isotherm.objects.layout import version_id
 from isotherm.objects.model import Algorithm, Attributes, Bucket, Checksum, Entry, Part, Upload, Version, Versioning
 from isotherm.segments.port import EXTENT_PACKED_BYTES, Extent, unpack_extents
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 VERSION = 1
 
@@ -136,7 +140,7 @@ def decode_record(row: bytes) -> Record:
             algorithm = _ALGORITHMS[kind & ~_COMPOSITE]
             assert algorithm is not None
             checksum = Checksum(algorithm, rest.checksum, rest.checksum_parts)
-    except (struct.error, msgspec.DecodeError, IndexError) as error:
+    except (struct.error, ValueError, IndexError, AssertionError) as error:
         raise Corrupt(f"an object record cannot be read: {error}") from error
     return Record(
         flags,
@@ -201,8 +205,35 @@ def as_entry(row: bytes, key: str, latest: bool) -> Entry:
     )
 
 
-class _BucketRow(msgspec.Struct, array_like=True, frozen=True):
+class _Versioned(msgspec.Struct, array_like=True, frozen=True):
     version: int
+
+
+T = TypeVar("T", bound=_Versioned)
+
+
+def _row(row: bytes, kind: type[T]) -> T:
+    """A row whose first field is the version of its format."""
+    stored = msgspec.msgpack.decode(row, type=kind)
+    if stored.version != VERSION:
+        raise Unsupported(f"a record of format {stored.version}; this program reads {VERSION}")
+    return stored
+
+
+def _refusing(decode: Callable[P, R]) -> Callable[P, R]:
+    """`decode`, raising Corrupt for bytes that are no such record, and Unsupported for a later version of one."""
+
+    @wraps(decode)
+    def decoded(*args: P.args, **named: P.kwargs) -> R:
+        try:
+            return decode(*args, **named)
+        except (msgspec.DecodeError, struct.error, LookupError, ValueError) as error:
+            raise Corrupt(f"a record cannot be read: {error}") from error
+
+    return decoded
+
+
+class _BucketRow(_Versioned, array_like=True, frozen=True):
     id: int
     created_ms: int
     versioning: int
@@ -215,13 +246,13 @@ def encode_bucket(bucket: Bucket) -> bytes:
 
 
 @lru_cache(1024)
+@_refusing
 def decode_bucket(row: bytes, name: str) -> Bucket:
-    stored = msgspec.msgpack.decode(row, type=_BucketRow)
+    stored = _row(row, _BucketRow)
     return Bucket(stored.id, name, stored.created_ms, Versioning(stored.versioning), stored.tags)
 
 
-class _UploadRow(msgspec.Struct, array_like=True, frozen=True):
-    version: int
+class _UploadRow(_Versioned, array_like=True, frozen=True):
     started_ms: int
     headers: dict[str, str]
     metadata: dict[str, str]
@@ -245,8 +276,9 @@ def encode_upload(upload: Upload) -> bytes:
     )
 
 
+@_refusing
 def decode_upload(row: bytes, upload_id: str, key: str) -> Upload:
-    stored = msgspec.msgpack.decode(row, type=_UploadRow)
+    stored = _row(row, _UploadRow)
     return Upload(
         upload_id,
         key,
@@ -258,8 +290,7 @@ def decode_upload(row: bytes, upload_id: str, key: str) -> Upload:
     )
 
 
-class _PartRow(msgspec.Struct, array_like=True, frozen=True):
-    version: int
+class _PartRow(_Versioned, array_like=True, frozen=True):
     size: int
     modified_ms: int
     etag: bytes
@@ -285,8 +316,9 @@ def encode_part(part: Part, etag: bytes, etag_parts: int) -> bytes:
     )
 
 
+@_refusing
 def decode_part(row: bytes, number: int) -> Part:
-    stored = msgspec.msgpack.decode(row, type=_PartRow)
+    stored = _row(row, _PartRow)
     algorithm = _ALGORITHMS[stored.algorithm]
     return Part(
         number,
@@ -306,6 +338,7 @@ def encode_index(parts: list[tuple[int, int]]) -> bytes:
     return bytes((VERSION,)) + b"".join([_INDEX.pack(number << 48 | size) for number, size in parts])
 
 
+@_refusing
 def decode_index(row: bytes) -> list[tuple[int, int]]:
     if row[0] != VERSION:
         raise Unsupported(f"manifest of format {row[0]}; this program reads {VERSION}")
