@@ -145,7 +145,9 @@ def _print_restored(report: RestoreReport, data: Path, made: Path | None) -> Non
     taken = datetime.fromtimestamp(manifest.begun_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     typer.echo(f"Generation {manifest.generation}, taken {taken}, is in {data} as epoch {report.epoch}.\n")
     print_summary(report.checked)
-    if made is not None:
+    if made is None:
+        typer.echo(f"\n{report.readable} of {report.credentials} access keys of the old store work.")
+    else:
         if report.credentials:
             typer.secho(
                 f"\n{report.credentials} access keys of the old store do not work: their secrets are sealed under its root key.\n"
