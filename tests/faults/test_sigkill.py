@@ -1,0 +1,216 @@
+"""Writers and movers die at any moment: nothing acknowledged is lost, nothing is half there, nothing leaks.
+
+Sixteen writers of one process work on a store while another process compacts, collects and recovers without a pause. Either
+or both are killed at a random line; what is there is compared with what was acknowledged; the next lives go on where
+these ended. A third process reads all the while, and checks every value it sees.
+"""
+
+import os
+import random
+import threading
+
+import pytest
+
+from isotherm.devices.waiting import drive
+from isotherm.movers.fsck.check import check
+from isotherm.objects.garbage import sweep
+from isotherm.objects.layout import ROOT_TENANT
+from isotherm.objects.model import Versioning
+from tests.faults.content import Torn, make, number_of
+from tests.faults.expected import Expected
+from tests.faults.processes import Process
+from tests.faults.writer import BUCKETS, WRITERS, open_store, space_of
+from tests.objects.stores import compact, fetch, live_bytes, rows_of
+
+ROUNDS = 5
+LONG_ROUNDS = int(os.environ.get("ROUNDS", "300"))
+
+
+class Reader:
+    """A process that reads through all of it; `torn` is what it saw that nobody wrote."""
+
+    def __init__(self, path):
+        self.process = Process("reader", path)
+        self.reads = 0
+        self.torn = []
+        self.watching = threading.Thread(target=self.watch)
+        self.watching.start()
+
+    def watch(self):
+        for line in self.process.lines():
+            self.reads = line.get("reads", self.reads)
+            self.torn += [line["torn"]] if "torn" in line else []
+
+    def stop(self):
+        self.process.kill()
+        self.watching.join()
+        errors = self.process.end()
+        assert not self.torn, errors
+        assert not errors
+
+
+def actual_states(space):
+    """Every version of every key, read whole: see expected.py."""
+    states = {}
+    for bucket in BUCKETS:
+        after, version = "", ""
+        while after is not None:
+            page = drive(space.list_versions(bucket, after=after, after_version=version, limit=200))
+            for entry in page.entries:
+                row = entry.version_id, None, None
+                if not entry.is_marker:
+                    data = drive(fetch(space, bucket, entry.key, entry.version_id))
+                    tags, _ = drive(space.tags(bucket, entry.key, entry.version_id))
+                    assert tags["writer"] == entry.key[:2]
+                    row = entry.version_id, number_of(data, entry.key.removesuffix(" copy")), int(tags["number"])
+                states.setdefault((bucket, entry.key), []).append(row)
+            after, version = page.next_key, page.next_version or ""
+    return states
+
+
+def assert_views_agree(space, states):
+    """Listings, look-ups and the tag index show the same newest versions."""
+    for bucket in BUCKETS:
+        newest = {key: rows[0] for (box, key), rows in states.items() if box == bucket and rows[0][1] is not None}
+        listed, after = [], ""
+        while after is not None:
+            page = drive(space.list(bucket, after=after, limit=50))
+            listed += [entry.key for entry in page.entries]
+            after = page.next_key
+        assert listed == sorted(newest)
+        assert [drive(space.head(bucket, key)).version_id for key in listed] == [newest[key][0] for key in listed]
+        for writer in range(WRITERS):
+            mine = [key for key in listed if key[:2] == f"{writer:02}"]
+            assert [found.key for found in drive(space.find({"writer": f"{writer:02}"}, bucket=bucket))] == mine
+        for key, row in newest.items():
+            tags = {"writer": key[:2], "number": str(row[2])}
+            assert [found.key for found in drive(space.find(tags, bucket=bucket))] == [key]
+
+
+def assert_clean(engines, scratch):
+    report = check(engines.opened(), scratch)
+    assert report.exit_code == 0, [finding.text for finding in report.findings]
+
+
+class Rounds:
+    """Lives and deaths over one directory."""
+
+    def __init__(self, path, scratch, seed):
+        self.path = path
+        self.scratch = scratch
+        self.random = random.Random(seed)
+        self.expected = Expected()
+        self.life = 0
+        self.moves = 0
+
+    def start(self):
+        engines = open_store(self.path)
+        space = space_of(engines)
+        for bucket in BUCKETS:
+            drive(space.create_bucket(bucket))
+        drive(space.set_versioning("kept", Versioning.ENABLED))
+        engines.close()
+
+    def live_and_die(self):
+        """One round: both processes run; the writers die at a random acknowledgement, the mover before, with, or after them."""
+        self.life += 1
+        writers, mover = (
+            Process("writer", self.path, self.life, "write"),
+            Process("writer", self.path, self.life, "move"),
+        )
+        moving = threading.Thread(target=self.watch_mover, args=(mover, self.random.choice([3, 30, None])))
+        moving.start()
+        try:
+            last = self.expected.acknowledged + self.random.randrange(1, 400)
+            for line in writers.lines():
+                assert "died" not in line, line
+                self.expected.hear(line)
+                if self.expected.acknowledged >= last:
+                    writers.kill()
+        finally:
+            errors = writers.end()
+            mover.kill()
+            moving.join()
+            errors += mover.end()
+        assert "Traceback" not in errors, errors
+
+    def watch_mover(self, mover, rounds):
+        """Kill it after some of its rounds; None: leave it to the end."""
+        for line in mover.lines():
+            self.moves += line.get("moved", 0)
+            assert not line.get("failed"), line
+            if rounds is not None and "moved" in line:
+                rounds -= 1
+                if rounds <= 0:
+                    mover.kill()
+
+    def look(self, *, thorough):
+        engines = open_store(self.path)
+        try:
+            space = space_of(engines)
+            states = actual_states(space)
+            assert not (wrong := self.expected.settle(states)), "\n".join(wrong)
+            assert_views_agree(space, states)
+            if thorough:
+                assert_clean(engines, self.scratch)
+        finally:
+            engines.close()
+
+    def end(self):
+        """Everything that was left open is closed, everything deleted: not a byte and not a row remains."""
+        engines = open_store(self.path)
+        space = space_of(engines)
+        for bucket in BUCKETS:
+            rows = drive(space.list_versions(bucket, limit=100_000)).entries
+            drive(space.delete_many(bucket, [(row.key, row.version_id) for row in rows]))
+            drive(space.delete_bucket(bucket))
+        while drive(sweep(engines.meta, engines.segments, ROOT_TENANT)):
+            continue
+        drive(engines.segments.recover())
+        drive(compact(engines))
+        assert live_bytes(engines) == 0
+        assert rows_of(engines) == {}
+        assert_clean(engines, self.scratch)
+        engines.close()
+
+
+def survive(tmp_path, rounds, seed):
+    path = tmp_path / "store"
+    lives = Rounds(path, tmp_path, seed)
+    lives.start()
+    reader = Reader(path)
+    try:
+        for number in range(rounds):
+            lives.live_and_die()
+            lives.look(thorough=number % 3 == 2 or number == rounds - 1)
+            assert not reader.torn, reader.torn
+    finally:
+        reader.stop()
+    assert reader.reads
+    lives.end()
+    return lives
+
+
+@pytest.mark.timeout(300)
+def test_nothing_acknowledged_is_lost(tmp_path):
+    survive(tmp_path, ROUNDS, seed=3)
+
+
+@pytest.mark.torture
+def test_nothing_acknowledged_is_lost_for_long(tmp_path):
+    seed = random.randrange(1 << 30)
+    print(f"{LONG_ROUNDS} rounds, seed {seed}")
+    lives = survive(tmp_path, LONG_ROUNDS, seed)
+    print(f"{lives.expected.acknowledged} operations acknowledged, {lives.moves} extents moved")
+    assert lives.moves
+
+
+def test_content_knows_what_it_is():
+    one, two = make("a/1", 7, 5_000), make("a/1", 8, 5_000)
+    assert number_of(one, "a/1") == 7
+    mixtures = [one[:2_500] + two[2_500:], one[:-1], one + b"!", one[:3_000] + bytes(1_000) + one[4_000:], b"", one[:9]]
+    for mixture in [*mixtures, two[:-4] + one[-4:]]:
+        with pytest.raises(Torn):
+            number_of(mixture)
+    with pytest.raises(Torn):
+        number_of(one, "a/2")
