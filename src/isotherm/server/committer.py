@@ -10,8 +10,7 @@ import asyncio
 
 from isotherm.meta.lmdb import CommitService
 from isotherm.server import root_credentials
-from isotherm.server.duty import Duty, run
-from isotherm.store import compose
+from isotherm.server.duty import Duty, open_engines, run
 from isotherm.tenancy.identity import Credentials
 from isotherm.tenancy.keystore import FileKeys
 
@@ -19,8 +18,7 @@ STALE_READERS_S = 5.0
 
 
 async def work(duty: Duty) -> None:
-    engines = compose(duty.settings, role="server", clock=duty.clock, ids=duty.ids, create=False)
-    duty.ailment = lambda: engines.meta.write_failure
+    engines = open_engines(duty)
     directory = engines.directory
     credentials = Credentials(engines.meta, FileKeys(directory.keys, duty.ids), duty.clock, duty.ids)
     provided = await root_credentials.provide(credentials, directory.keys, duty.ids)

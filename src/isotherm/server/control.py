@@ -23,9 +23,9 @@ from isotherm.protocols.admin.following import FeedEnd
 from isotherm.protocols.admin.health import Readiness
 from isotherm.protocols.admin.metrics import Exposition
 from isotherm.server.checks import checks
-from isotherm.server.duty import Duty, run
+from isotherm.server.duty import Duty, open_engines, run
 from isotherm.server.numbers import Numbers
-from isotherm.store import Engines, compose
+from isotherm.store import Engines
 from isotherm.tenancy.identity import Credentials
 from isotherm.tenancy.keystore import FileKeys
 
@@ -64,7 +64,7 @@ def _config(duty: Duty, engines: Engines) -> uvicorn.Config:
 
 
 async def work(duty: Duty) -> None:
-    engines = compose(duty.settings, role="server", clock=duty.clock, ids=duty.ids, create=False)
+    engines = open_engines(duty)
     config = _config(duty, engines)
     server = _Server(config)
     assert duty.listener is not None

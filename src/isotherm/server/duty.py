@@ -19,7 +19,6 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 from isotherm.clock import Clock, SystemClock
@@ -28,29 +27,12 @@ from isotherm.devices.directory import DataDirectory, open_directory
 from isotherm.devices.processes import Line, from_parent
 from isotherm.errors import Denied, Invalid, IsothermError, Misuse, Unavailable
 from isotherm.ids import Ids, SystemIds
+from isotherm.server.assignment import DRAIN, EXIT_CONFIGURATION, EXIT_FAILURE, HARD_STOP_AFTER_S, Assignment
 from isotherm.settings import Settings, decode
+from isotherm.store import Engines, compose
 from isotherm.telemetry import Level, Log
 
 BEAT_S = 0.2
-HARD_STOP_AFTER_S = 2.0  # beyond the grace
-EXIT_CONFIGURATION = 78
-EXIT_FAILURE = 70
-DRAIN = "drain"
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """What the supervisor tells a child. `names` are of all processes, in the order of their slots on the board."""
-
-    names: tuple[str, ...]
-    slot: int
-    board: int
-    listener: int | None
-    program: str
-    settings: object
-
-    def told(self) -> object:
-        return {name: getattr(self, name) for name in self.__slots__}
 
 
 class Duty:
@@ -74,7 +56,6 @@ class Duty:
         )
         self.stopping = asyncio.Event()
         self.grace_s = 0.0
-        self.is_ready = False
         self.connections: Callable[[], int] = lambda: 0
         self.ailment: Callable[[], str | None] = lambda: None
         self.failure: str | None = None
@@ -82,7 +63,6 @@ class Duty:
 
     def ready(self, **told: object) -> None:
         """Tell the supervisor that the work has begun."""
-        self.is_ready = True
         self.slot.beat(self.now_ms(), self.connections())
         self.slot.enter(State.SERVING, os.getpid())
         self._line.send({"ready": True, **told})
@@ -114,6 +94,13 @@ class Duty:
             self.grace_s = grace_s
             self.slot.enter(State.DRAINING, os.getpid())
             self.stopping.set()
+
+
+def open_engines(duty: Duty) -> Engines:
+    """The store, as a process of a server opens it. A medium that failed a write ends the process: see `Duty.show_life`."""
+    engines = compose(duty.settings, role="server", clock=duty.clock, ids=duty.ids, create=False)
+    duty.ailment = lambda: engines.meta.write_failure
+    return engines
 
 
 class _Watch(threading.Thread):

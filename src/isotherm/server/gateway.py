@@ -24,9 +24,9 @@ from isotherm.protocols.s3.error_table import render_error
 from isotherm.protocols.s3.limits import S3Settings
 from isotherm.protocols.s3.listener import Gateway
 from isotherm.protocols.s3.router import dispatch
-from isotherm.server.duty import Duty, run
+from isotherm.server.duty import Duty, open_engines, run
 from isotherm.settings import Tls
-from isotherm.store import Engines, compose
+from isotherm.store import Engines
 from isotherm.tenancy.identity import Credentials
 from isotherm.tenancy.keystore import FileKeys
 
@@ -77,8 +77,7 @@ def _endpoint(duty: Duty, engines: Engines) -> S3Endpoint:
 
 async def work(duty: Duty) -> None:
     tls = tls_context(duty.settings.server.tls)
-    engines = compose(duty.settings, role="server", clock=duty.clock, ids=duty.ids, create=False)
-    duty.ailment = lambda: engines.meta.write_failure
+    engines = open_engines(duty)
     assert duty.listener is not None
     with socket.socket(fileno=duty.listener) as listener:
         gateway = Gateway(

@@ -12,8 +12,8 @@ from isotherm.devices.appending import rotate
 from isotherm.devices.drive import explain
 from isotherm.devices.waiting import offload
 from isotherm.movers.round import RoundReport
-from isotherm.server.duty import Duty, run
-from isotherm.store import Engines, compose
+from isotherm.server.duty import Duty, open_engines, run
+from isotherm.store import Engines
 
 ROUND_S = 5.0
 LOG_BYTES_MOST = 128 << 20
@@ -84,8 +84,7 @@ class _Mover:
 
 
 async def work(duty: Duty) -> None:
-    engines = compose(duty.settings, role="server", clock=duty.clock, ids=duty.ids, create=False)
-    duty.ailment = lambda: engines.meta.write_failure
+    engines = open_engines(duty)
     mover = _Mover(duty, engines)
     duty.ready()
     more = True

@@ -19,7 +19,7 @@ from isotherm.ids import Ids, SystemIds
 from isotherm.meta.lmdb import ServerLock
 from isotherm.server import root_credentials
 from isotherm.server.announcement import Address, banner, read_address, remove_address, write_address
-from isotherm.server.duty import HARD_STOP_AFTER_S, Assignment
+from isotherm.server.assignment import HARD_STOP_AFTER_S, Assignment
 from isotherm.server.listening import is_loopback, listen, url
 from isotherm.server.supervisor import Post, Supervisor
 from isotherm.settings import Settings, encode

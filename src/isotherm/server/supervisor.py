@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from isotherm.clock import Clock
 from isotherm.devices.board import Board, State
 from isotherm.devices.processes import Child, signal_name, spawn
-from isotherm.server.duty import DRAIN, EXIT_CONFIGURATION, Assignment
+from isotherm.server.assignment import DRAIN, EXIT_CONFIGURATION, Assignment
 from isotherm.server.restarting import Restarts
 from isotherm.telemetry import Log
 
