@@ -6,14 +6,16 @@ import threading
 import pytest
 
 from isotherm.clock import VirtualClock
+from isotherm.devices.faulty_drive import FaultyDrive
 from isotherm.devices.waiting import drive
 from isotherm.errors import Unavailable
+from isotherm.ids import SeededIds
 from isotherm.movers.compaction import Compaction, CompactionSettings
 from isotherm.segments.accounting import State
 from isotherm.segments.format import EXTENT_HEADER_BYTES
 from isotherm.segments.port import Media
 from isotherm.segments.settings import SegmentSettings
-from isotherm.testing.segments_suite import MIB, payload
+from isotherm.testing.segments_suite import MIB, Rig, payload
 from isotherm.testing.shelf import OWNER
 from tests.segments import rigs
 from tests.segments.checks import check_accounts, check_values, every_row
@@ -319,6 +321,38 @@ def test_a_reader_that_began_before_keeps_its_segments(rig, tmp_path):
         assert last.waiting == 0
 
     drive(check())
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_was_moved_outlives_a_power_cut(tmp_path, seed):
+    device = FaultyDrive(SeededIds(seed))
+    meta = rigs.open_meta(tmp_path)
+    rig = Rig(rigs.open_segments(tmp_path, meta, device=device, settings=SETTINGS), meta, 0)
+    expected = filled(rig)
+    assert drive(compaction(rig).step()).moved > 5
+    device.cut_power()
+    rig = Rig(rigs.open_segments(tmp_path, meta, settings=SETTINGS), meta, 0)
+    assert not drive(rig.segments.recover()).missing
+    check_values(rig, expected)
+    check_accounts(rig, power_was_cut=True)
+    rig.segments.close()
+    meta.close()
+
+
+def test_a_segment_that_cannot_be_emptied_is_not_walked_again(tmp_path):
+    device = FaultyDrive(SeededIds(1))
+    with rigs.opened(tmp_path, settings=SETTINGS, device=device) as rig:
+        filled(rig)
+        (hit,) = drive(rig.shelf.extents(b"0"))
+        rigs.flip(rigs.path_of(tmp_path, hit.segment), hit.offset)
+        mover = compaction(rig)
+        to_the_end(mover)
+        seen = len(device.calls)
+        assert drive(mover.step()).stuck == [hit.segment]
+        assert f"{hit.segment:016x}.seg" not in [name for _, name in device.calls[seen:]]
+        drive(rig.shelf.delete(b"0"))
+        assert hit.segment in drive(mover.step()).unlinked
+        assert drive(mover.step()).stuck == []
 
 
 def test_damage_stays_where_it_is_and_is_reported(rig, tmp_path):

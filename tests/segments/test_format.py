@@ -166,7 +166,7 @@ def test_owners_have_a_length(owner):
 
 def test_a_walk_passes_over_damage_and_forgeries(tmp_path):
     """A damaged header, and behind it payload that imitates headers: some with wrong payload, some of unknown format."""
-    forged = codec.encode_extent_header(b"xforged", 500, 12345) * 3
+    forged = codec.encode_extent_header(b"xforged", 20, 12345) * 3
     unknown = resealed(codec.encode_extent_header(b"xunknown", 5, 1), 4, b"\x09") + b"IsoX" * 10
     whole = codec.encode_extent_header(b"xinner", 5, codec.crc32c(b"inner")) + b"inner"
     hidden = forged + unknown + whole + b"IsoX"
@@ -186,6 +186,19 @@ def test_a_walk_passes_over_damage_and_forgeries(tmp_path):
         totals = damaged.totals()
         assert (totals.payload, totals.extents, totals.gaps) == (205, 3, sum(gap.length for gap in gaps))
         assert totals.end == len(content) - len(b"IsoX torn tail")
+
+
+@pytest.mark.parametrize("kept", [1, 99])
+def test_an_extent_that_the_file_does_not_hold_whole_is_a_gap(tmp_path, kept):
+    head = codec.encode_extent_header(b"xowner", 100, codec.crc32c(bytes(100)))
+    path = tmp_path / "0000000000000007.seg"
+    path.write_bytes(codec.encode_file_header(7, Media.CAPACITY) + (head + bytes(100)) * 2)
+    whole = path.stat().st_size
+    with path.open("r+b") as file:
+        file.truncate(whole - 100 + kept)
+    with scan(path, 7) as torn:
+        first, gap = torn.walk()
+        assert (first.end, gap) == (32 + len(head) + 100, Gap(32 + len(head) + 100, len(head) + kept))
 
 
 @given(st.lists(st.tuples(st.binary(max_size=40), st.booleans()), max_size=6))
