@@ -45,7 +45,7 @@ def signed(signer, method, key, query, headers, body=None, **given):
         method=described["method"], url=described["url"], headers=described["headers"], data=described["body"]
     )
     request.context.update(client_config=mock.Mock(s3={"payload_signing_enabled": True}), **given)
-    with mock.patch("botocore.auth.get_current_datetime", lambda *_, **__: NOW.replace(tzinfo=None)):
+    with mock.patch("botocore.auth.get_current_datetime", return_value=NOW.replace(tzinfo=None)):
         signer.add_auth(request)
     prepared = request.prepare()
     parts = urlsplit(prepared.url)

@@ -153,7 +153,7 @@ class AwsChunks(ChunkFraming):
             raise refusals.malformed_trailer("a trailer was given twice")
         if self._trailing and self._chain is not None:
             signature = given.pop(TRAILER_SIGNATURE, "")
-            lines = "".join([f"{name}:{value}\n" for name, value in self.trailers if name != TRAILER_SIGNATURE])
+            lines = "".join([f"{name}:{value}\n" for name, value in sorted(given.items())])
             self._chain.trailer(sha256(lines.encode("latin-1")).hexdigest(), signature)
         if given.keys() != set(self._announced):
             raise refusals.malformed_trailer("the trailers are not those of x-amz-trailer")
