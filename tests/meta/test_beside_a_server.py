@@ -17,9 +17,9 @@ from isotherm.devices.waiting import drive
 from isotherm.errors import NotEmpty, Unavailable, VersionMismatch
 from isotherm.ids import SystemIds
 from isotherm.meta.lmdb import CommitService, LmdbMeta, ServerLock, wire
-from isotherm.meta.lmdb.member import Trim
 from isotherm.meta.lmdb.presence import Turns
 from isotherm.meta.lmdb.remote import ForeignCommitter, RemoteCommitter
+from isotherm.meta.member import Trim
 from isotherm.testing.meta_children import Child, commit_pairs
 from tests.meta.stores import ServerProcess, open_foreign
 

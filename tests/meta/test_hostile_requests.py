@@ -9,7 +9,7 @@ from isotherm.devices import sockets
 from isotherm.errors import Invalid
 from isotherm.ids import SystemIds
 from isotherm.meta.lmdb import CommitService, LmdbMeta, ServerLock, rows, wire
-from isotherm.meta.lmdb.member import Member, NewEpoch, RangeRead, Trim
+from isotherm.meta.member import Member, NewEpoch, RangeRead, Trim
 from isotherm.meta.port import KEY_BYTES, VALUE_BYTES
 
 

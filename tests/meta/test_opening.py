@@ -14,6 +14,7 @@ from isotherm.devices import filesystems
 from isotherm.devices.waiting import drive
 from isotherm.errors import Corrupt, Misuse, Unavailable, VersionMismatch
 from isotherm.ids import SystemIds
+from isotherm.meta import rules
 from isotherm.meta.lmdb import LmdbMeta, ServerLock, rows
 from isotherm.testing.meta_children import Child
 from tests.meta.stores import open_foreign
@@ -94,7 +95,7 @@ def test_a_checked_in_store_of_format_1_is_read(tmp_path):
         assert meta.epoch == 1
         assert drive(meta.trim(b"feed", 1)) == 1
     stamp = records[0][0]
-    assert rows.STAMP.unpack(stamp)[0] == 1
+    assert rules.STAMP.unpack(stamp)[0] == 1
     assert pairs == {
         b"short": b"value",
         b"s" * 499: b"499",

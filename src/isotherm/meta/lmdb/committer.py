@@ -16,9 +16,10 @@ from collections.abc import Sequence
 import lmdb
 
 from isotherm.errors import Invalid, IsothermError, NoSpace, Unavailable
+from isotherm.meta import rules
 from isotherm.meta.lmdb import keys, rows
 from isotherm.meta.lmdb.environment import Environment, explain
-from isotherm.meta.lmdb.member import Member, NewEpoch, Outcome, Request, Trim
+from isotherm.meta.member import Member, NewEpoch, Outcome, Request, Trim
 from isotherm.meta.port import invert
 
 ROUND_BYTES = 16 << 20  # of requests in one LMDB transaction: bounds its dirty pages
@@ -132,7 +133,7 @@ class _Round:
         )
 
     def _counters(self, adds: dict[bytes, int]) -> dict[bytes, bytes | None]:
-        return {key: rows.added(keys.get(self._txn, key), delta) for key, delta in adds.items()}
+        return {key: rules.added(keys.get(self._txn, key), delta) for key, delta in adds.items()}
 
     def _apply(self, member: Member, counters: dict[bytes, bytes | None] | None) -> bytes:
         self._set(member.writes)
@@ -142,7 +143,7 @@ class _Round:
         self._n += member.stamps or 1
         if member.stamps:
             self._apply_stamped(member, base)
-        return rows.STAMP.pack(self._epoch, self._number, base)
+        return rules.STAMP.pack(self._epoch, self._number, base)
 
     def _set(self, writes: dict[bytes, bytes | None]) -> None:
         txn = self._txn
@@ -165,7 +166,7 @@ class _Round:
     def _apply_stamped(self, member: Member, base: int) -> None:
         txn = self._txn
         self._changed |= bool(member.stamped or member.placed or member.appends)
-        pack, epoch, number = rows.STAMP.pack, self._epoch, self._number
+        pack, epoch, number = rules.STAMP.pack, self._epoch, self._number
         for key, (ordinal, value) in member.stamped.items():
             keys.put(txn, key, pack(epoch, number, base + ordinal) + value)
         for prefix, ordinal, value in member.placed:

@@ -12,7 +12,8 @@ from pathlib import Path
 import lmdb
 
 from isotherm.errors import Invalid
-from isotherm.meta.lmdb import keys, rows
+from isotherm.meta import rules
+from isotherm.meta.lmdb import keys
 from isotherm.meta.lmdb.environment import CopyInfo, copy_info, explain
 from isotherm.meta.port import Pairs
 
@@ -44,7 +45,7 @@ class CopiedMeta:
 
     async def range(self, start: bytes, end: bytes, limit: int, *, reverse: bool = False) -> Pairs:
         try:
-            return keys.scan(self._txn, start, min(end, rows.RESERVED), limit, reverse)
+            return keys.scan(self._txn, start, min(end, rules.RESERVED), limit, reverse)
         except lmdb.Error as error:
             raise explain(error, "cannot read") from error
 

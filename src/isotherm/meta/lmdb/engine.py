@@ -23,6 +23,7 @@ from isotherm.devices.locks import KeptLock
 from isotherm.devices.waiting import Completion, offload
 from isotherm.errors import Conflicted, Invalid
 from isotherm.ids import Ids
+from isotherm.meta import rules
 from isotherm.meta.lmdb import feed as feeds
 from isotherm.meta.lmdb import keys, rows
 from isotherm.meta.lmdb.committer import BatchCommitter
@@ -35,11 +36,12 @@ from isotherm.meta.lmdb.environment import (
     open_environment,
     prepare_directory,
 )
-from isotherm.meta.lmdb.member import TRIM_MOST, NewEpoch, Request, Trim
 from isotherm.meta.lmdb.presence import Turns, claim_handle
 from isotherm.meta.lmdb.remote import ForeignCommitter, RemoteCommitter
-from isotherm.meta.lmdb.transaction import LmdbSnapshot, LmdbTransaction
+from isotherm.meta.lmdb.snapshot import LmdbSnapshot
+from isotherm.meta.member import TRIM_MOST, NewEpoch, Request, Trim
 from isotherm.meta.port import NO_STAMP, Committed, FeedPage, Pairs, Transaction
+from isotherm.meta.recording import RecordedTransaction
 
 T = TypeVar("T")
 Role = Literal["server", "foreign"]
@@ -119,7 +121,7 @@ class LmdbMeta:
         return rows.epoch_of(self._environment.reading())
 
     async def get(self, key: bytes) -> bytes | None:
-        rows.check_key(key)
+        rules.check_key(key)
         try:
             if len(key) < keys.FIRST:
                 value: bytes | None = self._environment.reading().get(key)
@@ -130,7 +132,7 @@ class LmdbMeta:
 
     async def range(self, start: bytes, end: bytes, limit: int, *, reverse: bool = False) -> Pairs:
         try:
-            return keys.scan(self._environment.reading(), start, min(end, rows.RESERVED), limit, reverse)
+            return keys.scan(self._environment.reading(), start, min(end, rules.RESERVED), limit, reverse)
         except lmdb.Error as error:
             raise explain(error, "cannot read") from error
 
@@ -141,7 +143,7 @@ class LmdbMeta:
         """See `port.Meta.transact`; also raises `SnapshotExpired` for a function that takes longer than allowed."""
         for losses in range(ATTEMPTS):
             with LmdbSnapshot(self._environment, self._clock) as snapshot:
-                txn = LmdbTransaction(snapshot, losses)
+                txn = RecordedTransaction(snapshot, losses)
                 result = await fn(txn)
                 member = txn.member()
             if member is None:
@@ -160,12 +162,12 @@ class LmdbMeta:
             return feeds.read_page(snapshot, feed, after, limit)
 
     async def feed_end(self, feed: bytes) -> bytes:
-        rows.check_feed(feed)
+        rules.check_feed(feed)
         with self.snapshot() as snapshot:
             return feeds.end_of(snapshot)
 
     async def trim(self, feed: bytes, keep: int) -> int:
-        rows.check_feed(feed)
+        rules.check_feed(feed)
         if keep < 0:
             raise Invalid("a feed keeps a number of records that is not negative")
         removed = 0

@@ -24,6 +24,7 @@ from isotherm.devices import durable, filesystems
 from isotherm.devices.fork import ForkGuard
 from isotherm.errors import Closed, Corrupt, Invalid, IsothermError, Misuse, NoSpace, Unavailable, VersionMismatch
 from isotherm.ids import Ids
+from isotherm.meta import rules
 from isotherm.meta.lmdb import keys, rows
 
 READERS_MOST = 1_022
@@ -278,7 +279,7 @@ def _mark_copy(target: Path, info: CopyInfo, map_bytes: int) -> None:
     env = lmdb.open(os.fspath(target), map_size=map_bytes, create=False, mode=0o600)
     try:
         with env.begin(write=True) as txn:
-            txn.put(rows.COPY_KEY, rows.STAMP.pack(info.epoch, info.commit, 0))
+            txn.put(rows.COPY_KEY, rules.STAMP.pack(info.epoch, info.commit, 0))
     finally:
         env.close()
 
@@ -300,7 +301,7 @@ def copy_info(path: Path) -> CopyInfo | None:
         env.close()
     if stored is None:
         return None
-    epoch, commit, _ = rows.STAMP.unpack(stored)
+    epoch, commit, _ = rules.STAMP.unpack(stored)
     return CopyInfo(epoch, commit)
 
 

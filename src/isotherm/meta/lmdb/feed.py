@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from isotherm.meta import rules
 from isotherm.meta.lmdb import rows
-from isotherm.meta.lmdb.transaction import LmdbSnapshot
+from isotherm.meta.lmdb.snapshot import LmdbSnapshot
 from isotherm.meta.port import FeedPage, clip
 
 
 def read_page(snapshot: LmdbSnapshot, feed: bytes, after: bytes | None, limit: int) -> FeedPage:
     """See `port.Meta.feed`."""
-    rows.check_feed(feed)
+    rules.check_feed(feed)
     txn = snapshot.view()
     epoch, commit = snapshot.position()
     floor: bytes | None = txn.get(rows.floor_key(feed))
     prefix = rows.feed_prefix(feed)
     if after is None:
-        after = floor if floor is not None else rows.STAMP.pack(epoch, 0, 0)
+        after = floor if floor is not None else rules.STAMP.pack(epoch, 0, 0)
         start = prefix
     else:
-        rows.check_cursor(after, epoch, commit, floor)
+        rules.check_cursor(after, epoch, commit, floor)
         start = prefix + after + b"\0"
     pairs = snapshot.scan(start, prefix + b"\xff" * 17, limit, False)
     return clip([(key[-16:], value) for key, value in pairs], after)
@@ -26,4 +27,4 @@ def read_page(snapshot: LmdbSnapshot, feed: bytes, after: bytes | None, limit: i
 
 def end_of(snapshot: LmdbSnapshot) -> bytes:
     """A cursor after everything that `snapshot` sees, of any feed; also the stamp up to which it sees all commits."""
-    return rows.STAMP.pack(*snapshot.position(), rows.LAST_N)
+    return rules.STAMP.pack(*snapshot.position(), rules.LAST_N)

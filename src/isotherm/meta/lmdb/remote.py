@@ -18,8 +18,8 @@ from isotherm.devices import sockets
 from isotherm.errors import IsothermError, Unavailable
 from isotherm.meta.lmdb import wire
 from isotherm.meta.lmdb.committer import BatchCommitter
-from isotherm.meta.lmdb.member import Outcome, Request
 from isotherm.meta.lmdb.presence import Turns
+from isotherm.meta.member import Outcome, Request
 
 SOCKET_NAME = "committer.sock"
 ANSWER_S = 30.0

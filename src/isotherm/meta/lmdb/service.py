@@ -19,8 +19,8 @@ from isotherm.devices import sockets
 from isotherm.devices.waiting import Completion
 from isotherm.errors import IsothermError, Unavailable
 from isotherm.meta.lmdb import wire
-from isotherm.meta.lmdb.member import Outcome, Request, check
 from isotherm.meta.lmdb.remote import SOCKET_NAME
+from isotherm.meta.member import Outcome, Request, check
 
 IN_FLIGHT_BYTES_MOST = 64 << 20  # of one connection, before the service stops reading from it
 

@@ -14,7 +14,7 @@ import msgspec
 
 from isotherm import errors
 from isotherm.meta.lmdb import rows
-from isotherm.meta.lmdb.member import Outcome, Request
+from isotherm.meta.member import Outcome, Request
 
 VERSION = 1
 FRAME_BYTES_MOST = 32 << 20

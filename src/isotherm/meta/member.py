@@ -1,7 +1,7 @@
 """What a transaction hands to the committer: what it read, and what it writes. Also the wire format to another process.
 
 A *member* is one transaction within a batch. Its outcome is the stamp of its ordinal 0, None when something it read has
-changed (run it again), or an error. Pure data; made by `transaction.py`, judged and applied by `committer.py`.
+changed (run it again), or an error. Pure data; made by `recording.py`, judged and applied by `committer.py`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from isotherm.errors import Invalid
-from isotherm.meta.lmdb import rows
+from isotherm.meta import rules
 from isotherm.meta.port import TRANSACTION_BYTES, Pairs
 
 EPOCH_STEP_MOST = 1 << 16
@@ -78,28 +78,28 @@ def check(request: Request) -> None:
             raise Invalid("an epoch grows by small steps")
         return
     if isinstance(request, Trim):
-        rows.check_feed(request.feed)
+        rules.check_feed(request.feed)
         if request.keep < 0 or not 0 <= request.most <= TRIM_MOST:
             raise Invalid(f"a trim removes up to {TRIM_MOST} records at once")
         return
     for keys in (request.reads, request.writes, request.stamped, request.adds):
         for key in keys:
-            rows.check_key(key)
+            rules.check_key(key)
     for value in request.writes.values():
-        rows.check_value(value or b"")
+        rules.check_value(value or b"")
     for read in request.ranges:
-        if read.end > rows.RESERVED:
+        if read.end > rules.RESERVED:
             raise Invalid("a range ends before the reserved keys")
     ordinals = [ordinal for ordinal, _ in request.stamped.values()]
     for _, value in request.stamped.values():
-        rows.check_value(value)
+        rules.check_value(value)
     for prefix, ordinal, value in request.placed:
-        rows.check_key(prefix + bytes(16))
-        rows.check_value(value)
+        rules.check_key(prefix + bytes(16))
+        rules.check_value(value)
         ordinals.append(ordinal)
     for feed, ordinal, value in request.appends:
-        rows.check_feed(feed)
-        rows.check_value(value)
+        rules.check_feed(feed)
+        rules.check_value(value)
         ordinals.append(ordinal)
     if not 0 <= request.stamps <= STAMPS_MOST or request.size_bytes < 0:
         raise Invalid("a transaction counts its stamps and bytes")

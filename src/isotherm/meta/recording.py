@@ -1,82 +1,33 @@
 """A transaction function's view: one snapshot, overlaid with its own writes, remembering what it read.
 
-Nothing is locked and nothing reaches the medium here; `member()` is what the committer gets. Used by one task at a time,
-on any thread.
+Nothing is locked and nothing reaches the medium here; `member()` is what the engine's committer gets. The same for every
+engine. Used by one task at a time, on any thread.
 """
 
 from __future__ import annotations
 
-import lmdb
+from typing import Protocol
 
-from isotherm.clock import Clock
-from isotherm.errors import Invalid, SnapshotExpired
-from isotherm.meta.lmdb import keys, rows
-from isotherm.meta.lmdb.environment import Environment, explain
-from isotherm.meta.lmdb.member import STAMPS_MOST, Member, RangeRead, size_of
-from isotherm.meta.port import TRANSACTION_BYTES, TRANSACTION_S, Ordinal, Pairs, invert
+from isotherm.errors import Invalid
+from isotherm.meta import rules
+from isotherm.meta.member import STAMPS_MOST, Member, RangeRead, size_of
+from isotherm.meta.port import TRANSACTION_BYTES, Ordinal, Pairs, Reader, invert
 
 
-class LmdbSnapshot:
-    """One consistent state for at most TRANSACTION_S. See `port.Snapshot`."""
+class SnapshotView(Reader, Protocol):
+    """What an engine's snapshot offers beside reading."""
 
-    __slots__ = ("_clock", "_deadline", "_environment", "_txn")
+    async def newest(self) -> tuple[int, int]:
+        """The epoch, and the number of the newest commit it may see."""
+        ...
 
-    def __init__(self, environment: Environment, clock: Clock) -> None:
-        self._environment = environment
-        self._clock = clock
-        self._txn = environment.reading()
-        self._deadline = clock.monotonic() + TRANSACTION_S
-
-    def view(self) -> keys.Txn:
-        """The LMDB transaction to read from. Raises `ForkedHandle`, `SnapshotExpired`."""
-        self._environment.guard.check()
-        if self._clock.monotonic() > self._deadline:
-            self.close()
-        if self._txn is None:
-            raise SnapshotExpired(f"a snapshot lasts {TRANSACTION_S} s and until it is closed")
-        return self._txn
-
-    def position(self) -> tuple[int, int]:
-        """The epoch, and the number of the last commit it sees."""
-        txn = self.view()
-        return rows.epoch_of(txn), txn.id()
-
-    async def get(self, key: bytes) -> bytes | None:
-        return self.read(key)
-
-    async def range(self, start: bytes, end: bytes, limit: int, *, reverse: bool = False) -> Pairs:
-        return self.scan(start, min(end, rows.RESERVED), limit, reverse)
-
-    def read(self, key: bytes) -> bytes | None:
-        rows.check_key(key)
-        txn = self.view()
-        try:
-            return keys.get(txn, key)
-        except lmdb.Error as error:
-            raise explain(error, "cannot read") from error
-
-    def scan(self, start: bytes, end: bytes, limit: int, reverse: bool) -> Pairs:
-        txn = self.view()
-        try:
-            return keys.scan(txn, start, end, limit, reverse)
-        except lmdb.Error as error:
-            raise explain(error, "cannot read") from error
-
-    def close(self) -> None:
-        """Idempotent. In a forked child the parent's transaction is left alone."""
-        txn, self._txn = self._txn, None
-        if txn is not None and not self._environment.guard.forked:
-            txn.abort()
-
-    def __enter__(self) -> LmdbSnapshot:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+    def check(self) -> None:
+        """Raises `SnapshotExpired` when it is too old, and `ForkedHandle`."""
+        ...
 
 
-class LmdbTransaction:
-    """See `port.Transaction`."""
+class RecordedTransaction:
+    """See `port.Transaction`. `losses`: how often its function has lost to a conflict already."""
 
     __slots__ = (
         "_adds",
@@ -92,7 +43,7 @@ class LmdbTransaction:
         "_writes",
     )
 
-    def __init__(self, snapshot: LmdbSnapshot, losses: int = 0) -> None:
+    def __init__(self, snapshot: SnapshotView, losses: int = 0) -> None:
         self._snapshot = snapshot
         self._reads: dict[bytes, bytes | None] = {}
         self._ranges: list[RangeRead] = []
@@ -112,39 +63,39 @@ class LmdbTransaction:
             return self._reads[key]
         if key in self._adds or key in self._stamped:
             raise Invalid("the transaction reads a key whose value is known only at its commit")
-        value = self._snapshot.read(key)
+        value = await self._snapshot.get(key)
         self._reads[key] = value
         self._grow(len(key) + (len(value) if value else 0))
         return value
 
     async def range(self, start: bytes, end: bytes, limit: int, *, reverse: bool = False) -> Pairs:
-        end = min(end, rows.RESERVED)
+        end = min(end, rules.RESERVED)
         if limit <= 0 or start >= end:
             return []
-        self._refuse_unknown(start, end)
+        await self._refuse_unknown(start, end)
         own = {key: value for key, value in self._writes.items() if start <= key < end}
         wanted = limit + sum(1 for value in own.values() if value is None)
-        seen = self._snapshot.scan(start, end, wanted, reverse)
+        seen = await self._snapshot.range(start, end, wanted, reverse=reverse)
         self._ranges.append(RangeRead(start, end, wanted, reverse, seen))
         self._grow(sum(len(key) + len(value) for key, value in seen))
         if not own:
             return list(seen)
         return _overlaid(seen, own, limit, reverse, complete=len(seen) < wanted)
 
-    def _refuse_unknown(self, start: bytes, end: bytes) -> None:
+    async def _refuse_unknown(self, start: bytes, end: bytes) -> None:
         """Raise `Invalid` where the range holds a write whose key or value is known only at the commit."""
         unknown = any(start <= key < end for keys_ in (self._adds, self._stamped) for key in keys_)
         if not unknown and self._placed:
             # Its stamp will be greater than any that the snapshot sees, and so its key smaller than theirs.
-            epoch, commit = self._snapshot.position()
-            largest = invert(rows.STAMP.pack(epoch, commit + 1, 0))
+            epoch, commit = await self._snapshot.newest()
+            largest = invert(rules.STAMP.pack(epoch, commit + 1, 0))
             unknown = any(start <= prefix + largest and prefix < end for prefix, _, _ in self._placed)
         if unknown:
             raise Invalid("the transaction reads a range that holds a write known only at its commit")
 
     def put(self, key: bytes, value: bytes, *, stamp: Ordinal | None = None) -> None:
-        rows.check_key(key)
-        rows.check_value(value)
+        rules.check_key(key)
+        rules.check_value(value)
         self._grow(len(key) + len(value))
         if self._adds:
             self._adds.pop(key, None)
@@ -158,30 +109,30 @@ class LmdbTransaction:
             self._stamped[key] = (stamp, value)
 
     def put_at(self, prefix: bytes, stamp: Ordinal, value: bytes) -> None:
-        rows.check_key(prefix + bytes(16))
-        rows.check_value(value)
+        rules.check_key(prefix + bytes(16))
+        rules.check_value(value)
         self._check_ordinal(stamp)
         self._grow(len(prefix) + len(value) + 32)
         self._placed.append((prefix, stamp, value))
 
     def delete(self, key: bytes) -> None:
-        rows.check_key(key)
+        rules.check_key(key)
         self._grow(len(key))
         self._adds.pop(key, None)
         self._stamped.pop(key, None)
         self._writes[key] = None
 
     def add(self, key: bytes, delta: int) -> None:
-        rows.check_key(key)
+        rules.check_key(key)
         if key in self._stamped:
             raise Invalid("the transaction adds to a key that it has stamped")
         if key in self._writes:
-            self._writes[key] = rows.added(self._writes[key], delta)
+            self._writes[key] = rules.added(self._writes[key], delta)
             return
         if key not in self._adds:
             self._grow(len(key) + 8)
         total = self._adds.get(key, 0) + delta
-        rows.added(None, total)
+        rules.added(None, total)
         self._adds[key] = total
 
     def stamp(self) -> Ordinal:
@@ -191,8 +142,8 @@ class LmdbTransaction:
         return Ordinal(self._stamps - 1)
 
     def append(self, feed: bytes, value: bytes) -> Ordinal:
-        rows.check_feed(feed)
-        rows.check_value(value)
+        rules.check_feed(feed)
+        rules.check_value(value)
         self._grow(len(feed) + len(value) + 16)
         ordinal = self.stamp()
         self._appends.append((feed, ordinal, value))
@@ -217,7 +168,7 @@ class LmdbTransaction:
         """
         if not (self._writes or self._adds or self._appends or self._stamped or self._placed):
             return None
-        self._snapshot.view()
+        self._snapshot.check()
         member = self._gathered()
         if self._size > TRANSACTION_BYTES:
             _check_size(size_of(member))
