@@ -6,7 +6,6 @@ import pytest
 from typer.testing import CliRunner
 
 from isotherm.cli.main import app
-from isotherm.server.root_credentials import NAME
 from tests.movers import damages
 from tests.movers.stores import files, flip, opened
 from tests.movers.test_backup import read
@@ -101,7 +100,7 @@ def test_backup_and_restore(isotherm, filled, held, tmp_path):
     assert code == 0
     assert f"isotherm serve --data {tmp_path / 'again'}" in out
     assert "Clean: every object is readable" in out
-    assert (tmp_path / "again" / "keys" / NAME).stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "again" / "keys" / "root-credentials").stat().st_mode & 0o777 == 0o600
     assert read(tmp_path / "again") == held
 
 
@@ -142,7 +141,9 @@ def test_beside_a_running_server(tmp_path):
     put_back = run("restore", tmp_path / "backup", tmp_path / "again", "--root-key", keys / "root.key")
     assert put_back.returncode == 0, put_back.stderr
     assert "1 of 1 access keys of the old store work" in put_back.stdout
-    (tmp_path / "again" / "keys" / NAME).write_bytes((keys / NAME).read_bytes())  # for this test's own client
+    (tmp_path / "again" / "keys" / "root-credentials").write_bytes(
+        (keys / "root-credentials").read_bytes()
+    )  # for this test's own client
     with serving(tmp_path / "again") as server:
         client = s3(server)
         assert len(client.list_objects_v2(Bucket="docs")["Contents"]) == 30

@@ -134,8 +134,8 @@ def _new_credentials(data: Path) -> Path:
     directory = open_directory(data, program=__version__, clock=clock, ids=ids, create=False)
     with closing(LmdbMeta.open(directory.meta, clock=clock, ids=ids, role="foreign")) as meta:
         credentials = Credentials(meta, FileKeys(directory.keys, ids), clock, ids)
-        drive(root_credentials.provide(credentials, directory.keys, ids))
-    return directory.keys / root_credentials.NAME
+        drive(root_credentials.provide(credentials, directory.root_credentials, ids))
+    return directory.root_credentials
 
 
 def _print_restored(report: RestoreReport, data: Path, made: Path | None) -> None:

@@ -79,7 +79,7 @@ def rotate(
     from isotherm.server import root_credentials
 
     with reporting(), _opened(data) as (credentials, directory):
-        fresh = drive(root_credentials.rotate(credentials, directory.keys, SystemIds(), access_key, grace))
+        fresh = drive(root_credentials.rotate(credentials, directory.root_credentials, SystemIds(), access_key, grace))
         _show(fresh, as_json)
 
 

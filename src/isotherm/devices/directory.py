@@ -57,6 +57,11 @@ class DataDirectory:
         return self.path / "keys"
 
     @property
+    def root_credentials(self) -> Path:
+        """The first pair of keys, in the format of AWS's shared credentials file."""
+        return self.keys / "root-credentials"
+
+    @property
     def log(self) -> Path:
         return self.path / "log"
 

@@ -21,7 +21,7 @@ async def work(duty: Duty) -> None:
     engines = open_engines(duty)
     directory = engines.directory
     credentials = Credentials(engines.meta, FileKeys(directory.keys, duty.ids), duty.clock, duty.ids)
-    provided = await root_credentials.provide(credentials, directory.keys, duty.ids)
+    provided = await root_credentials.provide(credentials, directory.root_credentials, duty.ids)
     service = CommitService(engines.meta, directory.meta)
     await service.start()
     duty.ready(access_key=provided.access_key, made=provided.made)

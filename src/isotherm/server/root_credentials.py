@@ -16,7 +16,6 @@ from isotherm.errors import Invalid
 from isotherm.ids import Ids
 from isotherm.tenancy.identity import ROOT_TENANT, Credential, Credentials, State
 
-NAME = "root-credentials"
 DESCRIPTION = "root, made by the first start"
 
 
@@ -28,31 +27,31 @@ class Provided:
     made: bool
 
 
-async def provide(credentials: Credentials, keys: Path, ids: Ids) -> Provided:
-    """See to it that somebody can sign in. Raises Invalid for a damaged file, and what the store raises."""
-    kept = read(keys / NAME)
+async def provide(credentials: Credentials, path: Path, ids: Ids) -> Provided:
+    """See to it that somebody can sign in; `path` is the file's. Raises Invalid for a damaged file, and what the store raises."""
+    kept = read(path)
     if kept is not None:
         await credentials.keep(kept, DESCRIPTION)
         return Provided(kept.access_key, made=False)
     if any(one.tenant == ROOT_TENANT and one.state is State.ACTIVE for one in await credentials.list()):
         return Provided(None, made=False)
     drawn = credentials.draw()
-    write(keys / NAME, drawn, ids)
+    write(path, drawn, ids)
     await credentials.keep(drawn, DESCRIPTION)
     return Provided(drawn.access_key, made=True)
 
 
-async def rotate(credentials: Credentials, keys: Path, ids: Ids, access_key: str, grace_s: float) -> Credential:
+async def rotate(credentials: Credentials, path: Path, ids: Ids, access_key: str, grace_s: float) -> Credential:
     """`Credentials.rotate`; where the pair is the one in the file, the file holds the new one afterwards."""
-    kept = read(keys / NAME)
+    kept = read(path)
     if kept is None or kept.access_key != access_key:
         return await credentials.rotate(access_key, grace_s=grace_s)
     successor = credentials.draw()
-    write(keys / NAME, successor, ids)
+    write(path, successor, ids)
     try:
         return await credentials.rotate(access_key, grace_s=grace_s, successor=successor)
     except BaseException:
-        write(keys / NAME, kept, ids)
+        write(path, kept, ids)
         raise
 
 

@@ -17,7 +17,6 @@ from isotherm.devices.drive import SystemDrive, explain
 from isotherm.errors import Unavailable
 from isotherm.ids import Ids, SystemIds
 from isotherm.meta.lmdb import ServerLock
-from isotherm.server import root_credentials
 from isotherm.server.announcement import Address, banner, read_address, remove_address, write_address
 from isotherm.server.assignment import HARD_STOP_AFTER_S, Assignment
 from isotherm.server.listening import is_loopback, listen, url
@@ -170,7 +169,7 @@ class _Serving:
             self._directory.path,
             address,
             self._settings.server.gateways,
-            self._directory.keys / root_credentials.NAME if told.get("access_key") else None,
+            self._directory.root_credentials if told.get("access_key") else None,
             made=bool(told.get("made")),
             secure=self._settings.server.tls is not None,
         )

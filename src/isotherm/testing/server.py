@@ -24,7 +24,7 @@ from isotherm.clock import SystemClock
 from isotherm.devices.processes import alive, kill, spawn_logged
 from isotherm.errors import Unavailable
 from isotherm.server.announcement import Address, read_address
-from isotherm.server.root_credentials import NAME, read
+from isotherm.server.root_credentials import read
 from isotherm.tenancy.identity import Credential
 
 _POLL_S = 0.01
@@ -118,7 +118,7 @@ class RunningServer:
     @property
     def credential(self) -> Credential:
         """The root credentials. Raises Unavailable where there are none."""
-        credential = read(self.data / "keys" / NAME)
+        credential = read(self.data / "keys" / "root-credentials")
         if credential is None:
             raise Unavailable("the server has made no root credentials")
         return credential
