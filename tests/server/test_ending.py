@@ -4,13 +4,14 @@ import http.client
 import os
 import signal
 import socket
+import subprocess
 from contextlib import closing
 from urllib.parse import urlsplit
 
 import pytest
 
 from isotherm.devices.processes import alive
-from tests.server.clients import metrics, port_of, s3, serving
+from tests.server.clients import ISOTHERM, metrics, port_of, s3, serving
 
 BODY = os.urandom(1 << 20)
 
@@ -57,7 +58,7 @@ def server(tmp_path):
         yield running
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_put_under_way_is_ended_and_acknowledged_while_new_connections_are_refused(server, number):
     port = port_of(server.address.s3)
     with closing(half_a_put(server, "slow")) as connection:
@@ -90,6 +91,34 @@ def test_who_takes_too_long_is_cut_off_and_not_acknowledged(tmp_path):
                 finish(connection)
         server.start()
         assert "Contents" not in s3(server).list_objects_v2(Bucket="bucket")
+
+
+def test_a_signal_that_comes_while_the_server_starts_is_heeded(tmp_path):
+    data = tmp_path / "data"
+    command = [*ISOTHERM, "serve", "--data", str(data), "--port", "0", "--admin-port", "0", "--gateways", "2"]
+    starting = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while not (data / "meta" / "lock.mdb").exists() and starting.poll() is None:
+        os.sched_yield()
+    starting.send_signal(signal.SIGTERM)
+    printed, _ = starting.communicate(timeout=60)
+    assert starting.returncode == 0, printed
+    assert "SIGTERM: no new connections" in printed
+    assert not (data / "run" / "address.json").exists()
+    with serving(data) as server:
+        s3(server).list_buckets()
+
+
+def test_a_server_started_by_nohup_outlives_its_terminal(tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with serving(tmp_path / "data") as server:
+            server.process.send_signal(signal.SIGHUP)
+            s3(server).list_buckets()
+            assert server.stop() == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert "SIGHUP" not in server.log
+    assert "SIGTERM" in server.log
 
 
 def test_a_second_signal_ends_everything_at_once(server):

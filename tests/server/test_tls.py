@@ -62,6 +62,7 @@ def test_a_client_without_tls_is_not_answered_and_others_go_on(server, pem):
     s3(server, verify=str(pem / "cert.pem")).list_buckets()
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 def test_old_versions_of_tls_are_refused(server):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

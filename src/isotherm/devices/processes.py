@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -124,6 +125,18 @@ def from_parent(argument: str) -> Line:
     descriptor = int(argument)
     os.set_inheritable(descriptor, False)
     return Line(socket.socket(fileno=descriptor))
+
+
+def raise_descriptor_limit() -> int:
+    """Let this process and its children open as many files as the operator allows; the limit that holds now.
+
+    The soft limit of 1,024 that most systems start with is for programs that use select(2).
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        return hard
+    return soft
 
 
 def signal_name(status: int) -> str:

@@ -14,6 +14,7 @@ from isotherm.devices import locks
 from isotherm.devices.board import create_board
 from isotherm.devices.directory import DataDirectory, open_directory
 from isotherm.devices.drive import SystemDrive, explain
+from isotherm.devices.processes import raise_descriptor_limit
 from isotherm.errors import Unavailable
 from isotherm.ids import Ids, SystemIds
 from isotherm.meta.lmdb import ServerLock
@@ -39,6 +40,7 @@ def serve(settings: Settings, program: str) -> int:
     clock, ids = SystemClock(), SystemIds()
     log = Log(SUPERVISOR, clock, least=Level[settings.server.log.upper()])
     directory = open_directory(settings.data, program=program, clock=clock, ids=ids)
+    raise_descriptor_limit()
     with _only_server(directory, settings, clock) as (server_lock, patience_s):
         return _Serving(settings, program, directory, server_lock, clock, ids, log).run(patience_s)
 

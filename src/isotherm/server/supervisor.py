@@ -24,7 +24,7 @@ from isotherm.server.assignment import DRAIN, EXIT_CONFIGURATION, Assignment
 from isotherm.server.restarting import Restarts
 from isotherm.telemetry import Log
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 KILLED_AFTER_S = 4.0  # beyond the grace: children end themselves before that
 BEAT_S = 0.5
 
@@ -102,7 +102,7 @@ class Supervisor:
         woken, wakes = socket.socketpair()
         for end in (woken, wakes):
             end.setblocking(False)
-        before = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+        before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGCHLD, *_heeded())}
         signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
         self._selector.register(woken, selectors.EVENT_READ, None)
         try:
@@ -243,3 +243,8 @@ class Supervisor:
         for manned in self._manned:
             if manned.child is not None:
                 manned.child.kill()
+
+
+def _heeded() -> list[signal.Signals]:
+    """Signals that end the server: but for those that whoever started it has told it to ignore (`nohup`, `&` in a script)."""
+    return [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
