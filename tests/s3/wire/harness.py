@@ -183,7 +183,7 @@ class Wire:
         return [json.loads(line) for line in self.lines.getvalue().splitlines()]
 
 
-HANGS_S = 60  # uvloop keeps pytest's own time-out from interrupting it
+HANGS_S = 20  # uvloop keeps pytest's own time-out from interrupting it
 
 
 def run(coroutine):

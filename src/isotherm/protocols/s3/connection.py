@@ -49,6 +49,7 @@ class S3Connection(asyncio.Protocol):
         self._reading = True
         self._pumping = False
         self._last = False  # no request follows the one under way
+        self._astray = False  # the client may send what we did not understand, or did not wait for
         self._ending = False  # the last reply has been written; what still arrives is thrown away
         self._half_closed = False
         self._since = roster.now  # of the last progress, in the roster's time: see Roster.now
@@ -152,7 +153,7 @@ class S3Connection(asyncio.Protocol):
         try:
             exchange.head = head = self._parser.parse(raw)
         except IsothermError as error:
-            self._last = True
+            self._last = self._astray = True
             self._finish(exchange, self._endpoint.tell(error, exchange.facts(self._endpoint)))
             return
         if not head.keep_alive or self._roster.retiring:
@@ -256,7 +257,7 @@ class S3Connection(asyncio.Protocol):
         self._exchange = self._task = None
         self._since = self._roster.now
         if self._last:
-            self._close(linger=exchange.head is None)
+            self._close()
             return
         if self._receiving is not None:
             self._receiving.discard()
@@ -279,7 +280,7 @@ class S3Connection(asyncio.Protocol):
         try:
             rest = inlet.feed(data)
         except IsothermError:
-            self._last = True
+            self._last = self._astray = True
             self._receiving = None
             return b""
         if rest is None:
@@ -316,18 +317,18 @@ class S3Connection(asyncio.Protocol):
 
     def _refuse(self, error: IsothermError) -> None:
         """Answer what never became a request, and end."""
-        self._last = True
+        self._last = self._astray = True
         exchange = self._exchange = Exchange(self._endpoint, self._outlet.sent)
         self._finish(exchange, self._endpoint.tell(error, exchange.facts(self._endpoint)))
 
-    def _close(self, *, linger: bool = False) -> None:
+    def _close(self) -> None:
         """End after what has been written. While the client may still be sending, its bytes are read and thrown away for a
         moment: closing on unread bytes would reset the connection, and with it the reply that is on its way."""
         if self._ending:
             return
         self._ending = True
         self._since = self._roster.now
-        unread = linger or self._receiving is not None or bool(self._ahead)
+        unread = self._astray or self._receiving is not None or bool(self._ahead)
         self._receiving = None
         self._ahead = b""
         if not unread or self._half_closed or self._transport.is_closing():
@@ -389,7 +390,7 @@ class S3Connection(asyncio.Protocol):
             self._head_since = None
             self._refuse(refusals.timed_out())
         elif verdict is Verdict.FAIL_BODY and self._receiving is not None:
-            self._last = True
+            self._last = self._astray = True
             self._receiving.fail(refusals.timed_out())
             self._receiving = None
         elif verdict is Verdict.CANCEL and self._task is not None:

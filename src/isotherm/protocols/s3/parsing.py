@@ -22,6 +22,8 @@ _ONCE = frozenset(
     {"host", "content-length", "transfer-encoding", "authorization", "content-type", "expect", "date"}
     | {"x-amz-date", "x-amz-content-sha256", "x-amz-decoded-content-length", "x-amz-security-token"}
 )
+_COMMON_NAMES = ["Accept", "Accept-Encoding", "Amz-Sdk-Invocation-Id", "Amz-Sdk-Request", "Authorization", "Connection", "Content-Encoding", "Content-Length", "Content-MD5", "Content-Type", "Date", "Expect", "Host", "If-Match", "If-None-Match", "Range", "Transfer-Encoding", "User-Agent", "X-Amz-Content-Sha256", "X-Amz-Date", "X-Amz-Decoded-Content-Length", "X-Amz-Trailer", "X-Amz-Checksum-Crc32", "X-Amz-Sdk-Checksum-Algorithm"]
+_COMMON = {spelt.encode(): name.lower() for name in _COMMON_NAMES for spelt in (name, name.lower())}
 _HOST = re.compile(r"[A-Za-z0-9._\-]+(:[0-9]{0,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{0,5})?").fullmatch
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 _LENGTH_DIGITS_MOST = 18
@@ -77,7 +79,10 @@ class HeadParser:
         count = raw.count(b"\n") - 2
         if count > self._most:
             raise refusals.head_too_large()
-        headers = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in fields.items()}
+        headers = {
+            _COMMON.get(name) or name.lower().decode("latin-1"): value.decode("latin-1")
+            for name, value in fields.items()
+        }
         if len(headers) != count or b" \r" in raw or b"\t\r" in raw:
             headers = _Careful().read(raw)
         head = _head(raw, headers)
