@@ -167,7 +167,7 @@ def test_a_segment_given_up_cannot_be_referred_to(rig):
     to_the_end(compaction(rig))
     assert late[0].segment not in every_row(rig.meta)
     with pytest.raises(Unavailable):
-        drive(rig.meta.transact(lambda txn: rig.shelf.set(txn, b"late", late)))
+        drive(rig.meta.transact(lambda txn: rig.shelf.assign(txn, b"late", late)))
     check_values(rig, {})
 
 
@@ -185,7 +185,7 @@ def test_a_late_reference_keeps_a_segment_from_being_given_up(rig):
                 result = await fn(txn)
                 if not raced:
                     raced.append(True)
-                    await original(lambda other: rig.shelf.set(other, b"late", late))
+                    await original(lambda other: rig.shelf.assign(other, b"late", late))
                 return result
 
             return await original(with_race)

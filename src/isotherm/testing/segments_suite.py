@@ -296,7 +296,7 @@ class SegmentsSuite:
             (extent,) = await shelf.write(b"a", payload(1_000))
             segment = extent.segment
             assert self.live_bytes(rig, segment) == 0
-            await rig.meta.transact(lambda txn: shelf.set(txn, b"a", [extent]))
+            await rig.meta.transact(lambda txn: shelf.assign(txn, b"a", [extent]))
             assert self.live_bytes(rig, segment) == 1_000
             await shelf.copy(b"a", b"b")
             await shelf.copy(b"b", b"c")

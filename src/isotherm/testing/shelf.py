@@ -34,7 +34,7 @@ class Shelf:
     async def put(self, name: bytes, value: Buffer, media: Media = Media.PERFORMANCE) -> list[Extent]:
         """Durable on return; replaces what was there."""
         extents = await self.write(name, value, media)
-        await self._meta.transact(lambda txn: self.set(txn, name, extents))
+        await self._meta.transact(lambda txn: self.assign(txn, name, extents))
         return extents
 
     async def write(self, name: bytes, value: Buffer, media: Media = Media.PERFORMANCE) -> list[Extent]:
@@ -49,7 +49,7 @@ class Shelf:
             raise
         return await stream.finish()
 
-    async def set(self, txn: Transaction, name: bytes, extents: Collection[Extent]) -> None:
+    async def assign(self, txn: Transaction, name: bytes, extents: Collection[Extent]) -> None:
         """Within `txn`: the name refers to what was just written."""
         key = key_of(name)
         before = await txn.get(key)
