@@ -40,6 +40,7 @@ class ServerSettings:
         domains: host names under which buckets are addressed as `bucket.domain`.
         drain_s: how long requests under way may take to end when the server is asked to stop.
         orphan_drain_s: the same, for processes whose supervisor has died.
+        hung_s: a process that has shown no life for so long is killed, and started again.
         log: least level of log lines: debug, info, warning or error.
         access_log: whether gateways write `log/access.log`.
     """
@@ -52,6 +53,7 @@ class ServerSettings:
     domains: tuple[str, ...] = ()
     drain_s: float = 30.0
     orphan_drain_s: float = 2.0
+    hung_s: float = 60.0
     log: str = "info"
     access_log: bool = True
 
@@ -224,6 +226,7 @@ _READERS: Mapping[str, Callable[[str, object], object]] = {
     "tls_key": _file,
     "domain": _domains,
     "drain_s": _seconds,
+    "hung_s": _seconds,
     "log": _word("debug", "info", "warning", "error"),
     "access_log": _switch,
     "uploads_expire_days": _number(0, 36_500),

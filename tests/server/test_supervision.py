@@ -78,6 +78,17 @@ def test_without_a_gateway_that_shows_life_the_server_is_not_ready(server):
     server.until(lambda: ready(server) == (200, {}), 30, "it is not ready again")
 
 
+def test_a_process_that_shows_no_life_is_replaced(tmp_path):
+    with serving(tmp_path / "data", options=("--hung-s", "3")) as server:
+        s3(server).create_bucket(Bucket="bucket")
+        hung = server.pid("gateway-0")
+        os.kill(hung, signal.SIGSTOP)
+        server.until(lambda: server.address.pids["gateway-0"] != hung, 60, "it was not replaced")
+        s3(server).put_object(Bucket="bucket", Key="k", Body=b"x")
+        assert "gateway-0 shows no life; killing it" in server.log
+        assert server.log.count("gateway-0 shows no life") == 1
+
+
 def test_connections_that_come_at_once_are_spread_over_the_gateways(server):
     opened = threading.Barrier(17)
     done = threading.Event()

@@ -28,6 +28,7 @@ _Gateways = Annotated[str | None, _option("N", "Processes that serve S3.", _RUNN
 _Performance = Annotated[list[str] | None, _option("DIR", "Further directory for hot data; repeatable.", _RUNNING)]
 _Capacity = Annotated[list[str] | None, _option("DIR", "Further directory for cold data; repeatable.", _RUNNING)]
 _Drain = Annotated[str | None, _option("SECONDS", "What requests may take to end on SIGTERM.", _RUNNING, "30")]
+_Hung = Annotated[str | None, _option("SECONDS", "Replace a process that shows no life for so long.", _RUNNING, "60")]
 _Retained = Annotated[str | None, _option("N", "Records of the change feed to keep.", _RUNNING, "1000000")]
 _Expire = Annotated[str | None, _option("DAYS", "Abort unfinished uploads of this age; 0: never.", _RUNNING, "0")]
 _Log = Annotated[str | None, _option("LEVEL", "debug, info, warning or error.", _RUNNING, "info")]
@@ -51,6 +52,7 @@ def serve(
     performance: _Performance = None,
     capacity: _Capacity = None,
     drain_s: _Drain = None,
+    hung_s: _Hung = None,
     feed_retained: _Retained = None,
     uploads_expire_days: _Expire = None,
     log: _Log = None,

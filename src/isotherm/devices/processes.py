@@ -93,10 +93,11 @@ class Child:
         return self._process.wait()
 
 
-def spawn(module: str, first: object, descriptors: Sequence[int] = ()) -> Child:
-    """Run `python -m module LINE` with this program's interpreter; the child calls `from_parent` with LINE.
+def spawn(module: str, first: object, descriptors: Sequence[int] = (), *, title: str = "") -> Child:
+    """Run `python -m module LINE TITLE` with this program's interpreter; the child calls `from_parent` with LINE.
 
     Args:
+        title: for whoever looks at the list of processes.
         first: the JSON value the child receives first.
         descriptors: open in the child under the same numbers.
 
@@ -107,7 +108,7 @@ def spawn(module: str, first: object, descriptors: Sequence[int] = ()) -> Child:
     with theirs:
         try:
             process = subprocess.Popen(
-                [sys.executable, "-m", module, str(theirs.fileno())],
+                [sys.executable, "-m", module, str(theirs.fileno()), title],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), *descriptors),
                 process_group=0,

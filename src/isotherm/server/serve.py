@@ -124,6 +124,7 @@ class _Serving:
             self._log,
             shared=[self._server_lock.descriptor],
             grace_s=self._settings.server.drain_s,
+            hung_s=self._settings.server.hung_s,
             ready=self._announce,
             stopping=self._stop_listening,
         )

@@ -65,6 +65,7 @@ class Supervisor:
         assignment: what each process is told, given its post and slot.
         shared: descriptors that every child inherits, beside the board's and its listener.
         grace_s: how long children may take to end what is under way.
+        hung_s: how long a child may show no life.
         ready: called when all first posts are ready, with what they told, and again whenever another process is.
         stopping: called once, when the server begins to end: stop listening.
     """
@@ -79,6 +80,7 @@ class Supervisor:
         *,
         shared: Sequence[int],
         grace_s: float,
+        hung_s: float,
         ready: Callable[[Mapping[str, object]], None],
         stopping: Callable[[], None],
     ) -> None:
@@ -89,6 +91,8 @@ class Supervisor:
         self._log = log
         self._shared = [board.descriptor, *shared]
         self._grace_s = grace_s
+        self._hung_s = hung_s
+        self._attentive_since_s = self._looked_s = clock.monotonic()
         self._ready = ready
         self._stopping = stopping
         self._selector = selectors.DefaultSelector()
@@ -113,6 +117,7 @@ class Supervisor:
                         self._signalled(woken.recv(256))
                     else:
                         self._hear(key.data)
+                self._kill_hung()
                 self._bury()
                 self._end_in_order()
                 self._publish()
@@ -151,7 +156,7 @@ class Supervisor:
         post = manned.post
         descriptors = self._shared + ([post.listener] if post.listener is not None else [])
         try:
-            child = spawn(post.module, self._assignment(post, manned.slot).told(), descriptors)
+            child = spawn(post.module, self._assignment(post, manned.slot).told(), descriptors, title=post.name)
         except OSError as error:
             manned.again_s = now_s + manned.restarts.after(0.0)
             self._log.error(f"cannot start {post.name}", reason=error.strerror)
@@ -232,6 +237,21 @@ class Supervisor:
             if manned.child is not None and not manned.told_to_end:
                 manned.told_to_end = True
                 manned.child.line.send(DRAIN)
+
+    def _kill_hung(self) -> None:
+        """Kill children that show no life, once this process itself has been awake for as long."""
+        now_s = self._clock.monotonic()
+        if now_s - self._looked_s > 4 * BEAT_S:  # the machine stood still, or this process did: nobody could show life
+            self._attentive_since_s = now_s
+        self._looked_s = now_s
+        if now_s - self._attentive_since_s < self._hung_s or self._stop_by_s is not None:
+            return
+        for manned in self._manned:
+            slot = self._board.slots[manned.slot]
+            if manned.child and manned.ready and now_s - max(slot.beat_ms / 1_000, manned.since_s) > self._hung_s:
+                self._log.error(f"{manned.post.name} shows no life; killing it", pid=manned.child.pid)
+                manned.ready = False
+                manned.child.kill()
 
     def _publish(self) -> None:
         slot = self._board.slots[len(self._manned)]
