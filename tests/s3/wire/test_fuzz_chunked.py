@@ -1,5 +1,7 @@
 """The chunk codecs against a model: any body, any chunks, any cuts; then any damage."""
 
+from itertools import pairwise
+
 import hypothesis.strategies as st
 from hypothesis import given, settings
 
@@ -23,7 +25,7 @@ trailer_sets = st.dictionaries(
 
 def pieces_of(wire, places):
     edges = sorted({0, len(wire), *(place % (len(wire) + 1) for place in places)})
-    return [wire[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [wire[start:end] for start, end in pairwise(edges)]
 
 
 def read(wire, places, *, signed, declared, trailers=None):

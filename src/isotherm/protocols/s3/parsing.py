@@ -22,7 +22,32 @@ _ONCE = frozenset(
     {"host", "content-length", "transfer-encoding", "authorization", "content-type", "expect", "date"}
     | {"x-amz-date", "x-amz-content-sha256", "x-amz-decoded-content-length", "x-amz-security-token"}
 )
-_COMMON_NAMES = ["Accept", "Accept-Encoding", "Amz-Sdk-Invocation-Id", "Amz-Sdk-Request", "Authorization", "Connection", "Content-Encoding", "Content-Length", "Content-MD5", "Content-Type", "Date", "Expect", "Host", "If-Match", "If-None-Match", "Range", "Transfer-Encoding", "User-Agent", "X-Amz-Content-Sha256", "X-Amz-Date", "X-Amz-Decoded-Content-Length", "X-Amz-Trailer", "X-Amz-Checksum-Crc32", "X-Amz-Sdk-Checksum-Algorithm"]
+_COMMON_NAMES = [
+    "Accept",
+    "Accept-Encoding",
+    "Amz-Sdk-Invocation-Id",
+    "Amz-Sdk-Request",
+    "Authorization",
+    "Connection",
+    "Content-Encoding",
+    "Content-Length",
+    "Content-MD5",
+    "Content-Type",
+    "Date",
+    "Expect",
+    "Host",
+    "If-Match",
+    "If-None-Match",
+    "Range",
+    "Transfer-Encoding",
+    "User-Agent",
+    "X-Amz-Content-Sha256",
+    "X-Amz-Date",
+    "X-Amz-Decoded-Content-Length",
+    "X-Amz-Trailer",
+    "X-Amz-Checksum-Crc32",
+    "X-Amz-Sdk-Checksum-Algorithm",
+]
 _COMMON = {spelt.encode(): name.lower() for name in _COMMON_NAMES for spelt in (name, name.lower())}
 _HOST = re.compile(r"[A-Za-z0-9._\-]+(:[0-9]{0,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{0,5})?").fullmatch
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})").search
