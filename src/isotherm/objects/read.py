@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
 from itertools import accumulate
 
-from isotherm.errors import Corrupt, Invalid, NotFound, Unavailable
+from isotherm.errors import Corrupt, Invalid, NoSpace, NotFound, Unavailable
 from isotherm.objects.conditions import check_read
 from isotherm.objects.context import Context
 from isotherm.objects.layout import manifest_row, part_row
@@ -41,7 +41,10 @@ async def open_version(
     if not found.manifest:
         return Reading(context, bucket, found, None)
     # what takes long to read is held before it is resolved for good
-    hold = await context.segments.hold()
+    try:
+        hold = await context.segments.hold()
+    except NoSpace:  # a full medium takes no note of a reader: it reads, but may be cut short by a removal
+        hold = None
     try:
         found = await head(context, bucket, key, version)
         if condition is not None:
@@ -50,7 +53,8 @@ async def open_version(
         if found.manifest:
             await reading.load()
     except BaseException:
-        hold.release()
+        if hold is not None:
+            hold.release()
         raise
     return reading
 

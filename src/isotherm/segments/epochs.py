@@ -19,13 +19,13 @@ import struct
 import threading
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from isotherm.devices.drive import Drive, explain, write_all
 from isotherm.devices.fork import ForkGuard
 from isotherm.devices.locks import KeptLock, locked_elsewhere, try_lock
-from isotherm.errors import Closed, Unavailable
+from isotherm.errors import Closed, IsothermError, Unavailable
 from isotherm.meta.port import NO_STAMP, Meta
 from isotherm.segments.format import crc32c
 
@@ -98,7 +98,9 @@ class ReaderEpochs:
                 while self._released:
                     gone |= self._readers.pop(self._released.popleft(), None) is not None
                 if gone and not self._closed:
-                    self._publish()
+                    # what cannot be written goes on showing an older reader: movers wait, and the next change tries again
+                    with suppress(IsothermError):
+                        self._publish()
             finally:
                 self._lock.release()
 
