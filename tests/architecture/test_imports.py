@@ -7,6 +7,7 @@ import sys
 from tests.architecture.tree import imported, product
 
 OWNERS = {
+    "asyncpg": {"meta"},
     "awscrt": {"segments", "objects", "protocols", "testing"},
     "cryptography": {"segments", "tenancy", "protocols"},
     "httptools": {"protocols"},
