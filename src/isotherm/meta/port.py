@@ -98,7 +98,8 @@ class Committed:
 
 
 class Snapshot(Reader, Protocol):
-    """One consistent state, for at most TRANSACTION_S; then its reads raise `SnapshotExpired`. Close it."""
+    """One consistent state, fixed by its first read at the latest, for at most TRANSACTION_S; then its reads raise
+    `SnapshotExpired`. Close it."""
 
     def close(self) -> None: ...
 

@@ -17,6 +17,7 @@ class SnapshotSuite(StoreSuite):
         async def body(meta: Meta) -> None:
             await put_all(meta, {b"a": b"1", b"b": b"1"})
             with meta.snapshot() as snapshot:
+                assert await snapshot.get(b"b") == b"1"  # its state is fixed by its first read at the latest
                 await put_all(meta, {b"a": b"2", b"c": b"2"})
                 await delete_all(meta, b"b")
                 assert await snapshot.get(b"a") == b"1"

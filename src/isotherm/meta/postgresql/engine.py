@@ -1,0 +1,188 @@
+"""The `meta` port on PostgreSQL: `PostgresMeta.open`.
+
+Transactions read a REPEATABLE READ snapshot; what they read and wrote goes to this process's committer, which sends whole
+batches to one function in the database (schema.py). Nothing of the caller runs under a lock, and nothing is held between
+calls: any number of processes may use one database, and any may die.
+
+Safe from any thread and loop of the process that opened it; coroutines of other loops and programs without one are carried
+to the engine's own (home.py). In a forked child everything raises `ForkedHandle`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+import asyncpg
+
+from isotherm.clock import Clock
+from isotherm.errors import Conflicted, Invalid, VersionMismatch
+from isotherm.ids import Ids
+from isotherm.meta import rules
+from isotherm.meta.port import NO_STAMP, Committed, FeedPage, Pairs, Transaction
+from isotherm.meta.postgresql import feed as feeds
+from isotherm.meta.postgresql.committer import PostgresCommitter
+from isotherm.meta.postgresql.connections import Connection, Pool
+from isotherm.meta.postgresql.home import Home
+from isotherm.meta.postgresql.schema import CREATE, EPOCH_KEY, FORMAT, VERSION_KEY
+from isotherm.meta.postgresql.snapshot import PostgresSnapshot, read, scan
+from isotherm.meta.recording import RecordedTransaction
+
+T = TypeVar("T")
+
+ATTEMPTS = 100
+READERS = 16
+LANES = 4
+TRIM_MOST = 10_000
+_SHARDS = 64
+_PREPARE_LOCK = 0x69736F746865726D  # "isotherm": one process at a time prepares a database
+
+
+class PostgresMeta:
+    """See `port.Meta`. Made by `open`."""
+
+    def __init__(self, home: Home, readers: Pool, writers: Pool, clock: Clock, ids: Ids) -> None:
+        self._home = home
+        self._readers = readers
+        self._writers = writers
+        self._clock = clock
+        self._shard = int.from_bytes(ids.token(2), "big") % _SHARDS
+        self._committer = PostgresCommitter(writers, LANES, self._shard)
+        self._epoch = 0
+
+    @classmethod
+    async def open(cls, dsn: str, *, clock: Clock, ids: Ids) -> PostgresMeta:
+        """Connect to `dsn`, a URL postgresql://…, and prepare the database where it is new.
+
+        On the running loop; without one (`devices.waiting.drive`) on a thread of its own.
+
+        Raises:
+            Unavailable, Denied: it cannot be reached, or does not let this user in.
+            VersionMismatch: written by another format.
+        """
+        home = Home.here()
+        meta = cls(home, Pool(dsn, READERS), Pool(dsn, LANES), clock, ids)
+        try:
+            meta._epoch = await home.run(meta._prepare())
+        except BaseException:
+            meta.close()
+            raise
+        return meta
+
+    @property
+    def epoch(self) -> int:
+        """As last seen by this process."""
+        return self._epoch
+
+    async def get(self, key: bytes) -> bytes | None:
+        rules.check_key(key)
+        return await self._home.run(self._with(lambda connection: read(connection, key)))
+
+    async def range(self, start: bytes, end: bytes, limit: int, *, reverse: bool = False) -> Pairs:
+        return await self._home.run(self._with(lambda connection: scan(connection, start, end, limit, reverse)))
+
+    def snapshot(self) -> PostgresSnapshot:
+        self._home.check()
+        return PostgresSnapshot(self._home, self._readers, self._clock)
+
+    async def transact(self, fn: Callable[[Transaction], Awaitable[T]]) -> tuple[T, Committed]:
+        """See `port.Meta.transact`; also raises `SnapshotExpired` for a function that takes longer than allowed."""
+        for losses in range(ATTEMPTS):
+            with self.snapshot() as snapshot:
+                txn = RecordedTransaction(snapshot, losses)
+                result = await fn(txn)
+                member = txn.member()
+            if member is None:
+                return result, Committed(NO_STAMP)
+            try:
+                base = await self._home.run(self._committer.commit(member))
+            except Conflicted:  # a deadlock with a transaction that is not ours
+                continue
+            if base is not None:
+                return result, Committed(base)
+        raise Conflicted(f"a transaction lost against others {ATTEMPTS} times")
+
+    async def feed(self, feed: bytes, after: bytes | None, limit: int) -> FeedPage:
+        return await self._home.run(self._with(lambda connection: feeds.page(connection, feed, after, limit)))
+
+    async def feed_end(self, feed: bytes) -> bytes:
+        rules.check_feed(feed)
+        return await self._home.run(self._with(feeds.end))
+
+    async def trim(self, feed: bytes, keep: int) -> int:
+        rules.check_feed(feed)
+        if keep < 0:
+            raise Invalid("a feed keeps a number of records that is not negative")
+        return await self._home.run(
+            self._with(lambda connection: feeds.trim(connection, feed, keep, TRIM_MOST, self._shard))
+        )
+
+    async def readable_since(self) -> bytes:
+        return await self._home.run(self._with(feeds.end))
+
+    async def bump_epoch(self) -> int:
+        """Start a new epoch and return it: after a fail-over with loss, a restore or a move. Old cursors expire."""
+
+        async def bump(connection: Connection) -> int:
+            async with connection.transaction():
+                stored = await connection.fetchval("select v from kv where k = $1 for update", EPOCH_KEY)
+                epoch = int.from_bytes(stored, "big") + 1
+                await connection.execute("update kv set v = $2 where k = $1", EPOCH_KEY, epoch.to_bytes(4, "big"))
+            return epoch
+
+        self._epoch = await self._home.run(self._with(bump))
+        return self._epoch
+
+    def close(self) -> None:
+        """Commit what is queued where the calling thread can wait for it, then disconnect. Idempotent."""
+        if self._home.forked or self._home.loop.is_closed():
+            return
+        if self._home.elsewhere:
+            self._home.call(self._committer.finish())
+            self._home.call(self._disconnect())
+            self._home.leave()
+        else:
+            self._readers.close()
+            self._writers.close()
+
+    def __enter__(self) -> PostgresMeta:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    async def _disconnect(self) -> None:
+        self._readers.close()
+        self._writers.close()
+        await asyncio.sleep(0)
+
+    async def _with(self, act: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
+        async with self._readers.connection() as connection:
+            return await act(connection)
+
+    async def _prepare(self) -> int:
+        async with self._writers.connection() as connection:
+            try:
+                stored = await read(connection, VERSION_KEY)
+            except asyncpg.UndefinedTableError:
+                stored = None
+            if stored is None:
+                async with connection.transaction():
+                    await connection.execute("select pg_advisory_xact_lock($1)", _PREPARE_LOCK)
+                    await connection.execute(CREATE)
+                    for key, number in ((VERSION_KEY, FORMAT), (EPOCH_KEY, 1)):
+                        await connection.execute(
+                            "insert into kv values ($1, $2) on conflict do nothing", key, number.to_bytes(4, "big")
+                        )
+                stored = await read(connection, VERSION_KEY)
+            assert stored is not None
+            found = int.from_bytes(stored, "big")
+            if found != FORMAT:
+                advice = "pip install --upgrade isotherm" if found > FORMAT else "the version that wrote it"
+                raise VersionMismatch(
+                    f"the metadata in PostgreSQL has format {found}, this program writes format {FORMAT}. Run: {advice}"
+                )
+            epoch = await read(connection, EPOCH_KEY)
+            assert epoch is not None
+            return int.from_bytes(epoch, "big")
