@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 
 from isotherm.tenancy.identity import Credential
-from tests.server.clients import basic, get, keys, metrics, ready, s3, server
+from tests.server.clients import basic, get, keys, metrics, ready, run, s3, server
 
 __all__ = ["server"]
 
@@ -171,3 +171,11 @@ def test_strangers_see_no_feed(server, authorization):
     assert (status, json.loads(body)["code"]) == (401, "AccessDenied")
     wrong = basic(Credential(server.credential.access_key, "wrong", 1))
     assert get(server.address.admin + "/v1/feed", wrong)[0] == 401
+
+
+def test_looking_at_readiness_leaves_nothing_that_fsck_wonders_at(server):
+    assert ready(server) == (200, {})
+    done = run("fsck", "--data", server.data)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "note" not in done.stdout
+    assert "Clean" in done.stdout
