@@ -3,11 +3,13 @@
 import json
 import threading
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+import isotherm
 from isotherm.tenancy.identity import Credential
-from tests.server.clients import basic, get, keys, metrics, ready, run, s3, server
+from tests.server.clients import basic, get, keys, metrics, ready, run, s3, server, serving
 
 __all__ = ["server"]
 
@@ -147,6 +149,25 @@ def test_a_stream_ends_with_its_key(server):
         keys(server, "revoke", pair["access_key"])
         assert events.next() is None
     server.until(lambda: get(address, basic(credential))[0] == 401, 10, "the revoked pair is still accepted")
+
+
+def test_a_follower_behind_what_is_retained_is_told_so(tmp_path):
+    with serving(tmp_path / "data", options=("--feed-retained", "1000")) as server, isotherm.open(server.data) as store:
+        store.create_bucket("many")
+        start = feed(server)[1]["cursor"]
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(lambda n: store.put("many", f"{n}", b""), range(1_500)))
+        done = 'isotherm_mover_done_total{what="feed_records"}'
+        server.until(lambda: metrics(server)[done] > 0, 60, "the feed was not trimmed")
+        server.until(lambda: feed(server, f"?cursor={start}")[0] == 410, 30, "the old cursor is still good")
+        page = feed(server, "?limit=10000")[1]
+        assert 1_000 <= len(page["changes"]) < 1_500
+
+
+def test_a_stream_ends_when_the_server_does(tmp_path):
+    with serving(tmp_path / "data") as server, Events(server, "?cursor=now") as events:
+        assert server.stop() == 0
+        assert events.next() is None
 
 
 def test_a_cursor_that_has_expired_is_gone_with_the_way_to_go_on(server):
