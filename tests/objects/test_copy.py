@@ -188,12 +188,18 @@ def test_what_cannot_be_copied(space):
         (("box", "nothing", None), NotFound, "NoSuchKey"),
         (("nowhere", "key", None), NotFound, "NoSuchBucket"),
         (("box", "gone", None), NotFound, "NoSuchKey"),
-        (("box", "gone", marker), Invalid, "MethodNotAllowed"),
+        (("box", "gone", marker), Invalid, "InvalidRequest"),
         (("box", "gone", "0" * 32), NotFound, "NoSuchVersion"),
     ]:
-        with pytest.raises(kind) as refused:
-            drive(space.copy(*source[:2], "box", "copy", source_version_id=source[2]))
-        assert refused.value.code == code
+        upload = drive(space.create_upload("box", "copy")).id
+        for call in (
+            space.copy(*source[:2], "box", "copy", source_version_id=source[2]),
+            space.copy(*source[:2], "box", "copy", source_version_id=source[2], algorithm=Algorithm.SHA1),
+            space.copy_part(*source[:2], "box", "copy", upload, 1, source_version_id=source[2]),
+        ):
+            with pytest.raises(kind) as refused:
+                drive(call)
+            assert refused.value.code == code
     drive(space.put("box", "source", b"x"))
     with pytest.raises(NotFound) as missing:
         drive(space.copy("box", "source", "nowhere", "copy"))

@@ -1,11 +1,13 @@
 """Many deletes in one call: one result each, in order, each key's errors its own."""
 
+import asyncio
+
 import pytest
 
 from isotherm.devices.waiting import drive
 from isotherm.errors import Invalid, NotFound
 from isotherm.objects.model import Deleted, Versioning
-from tests.objects.stores import changes, live_bytes
+from tests.objects.stores import changes, live_bytes, rows_of, sweep
 
 
 def remove(space, *items):
@@ -85,3 +87,19 @@ def test_the_feed_tells_of_each(space):
     cursor = drive(space.changes(None))[1]
     remove(space, ("a", None), ("b", None), ("c", None), ("d", None))
     assert [(change.kind, change.key) for change in changes(space, cursor)] == [("delete", key) for key in "abc"]
+
+
+def test_more_than_one_transaction_holds(space, engines):
+    """A hundred of the longest keys, with fifty tags each, make more index rows than one transaction may remove."""
+    tags = {f"{n:02}" + "\0" * 18: "\0" * 20 for n in range(50)}
+    keys = [f"{n:02}" + "\0" * 1_022 for n in range(100)]
+
+    async def put_all():
+        await asyncio.gather(*[space.put("box", key, b"", tags=tags) for key in keys])
+
+    asyncio.run(put_all())
+    results = remove(space, *((key, None) for key in keys), ("k" * 1_025, None))
+    assert results[:-1] == [Deleted(key, None, False) for key in keys]
+    assert results[-1].code == "KeyTooLongError"
+    sweep(engines)
+    assert set(rows_of(engines)) == {"B", "b"}

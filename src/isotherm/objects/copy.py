@@ -13,7 +13,7 @@ from isotherm.objects.checksums import Digester
 from isotherm.objects.conditions import check_read
 from isotherm.objects.context import Context
 from isotherm.objects.layout import manifest_references, object_owner
-from isotherm.objects.locate import locate
+from isotherm.objects.locate import locate, naming_source
 from isotherm.objects.model import (
     Algorithm,
     Attributes,
@@ -57,7 +57,8 @@ async def copy(
     reference = context.ids.token(8)
 
     async def commit(txn: Transaction) -> Record:
-        row, live = await locate(context, txn, *source)
+        with naming_source():
+            row, live = await locate(context, txn, *source)
         origin = decode_record(row)
         if source_condition is not None:
             check_read(source_condition, as_version(origin, source[1], latest=live))
@@ -123,7 +124,9 @@ async def _checksum_of(
     """A checksum the source does not have yet, and the stamp of the version it was computed of."""
     if algorithm is None:
         return None, None
-    with await open_version(context, *source, None) as reading:
+    with naming_source():
+        opened = await open_version(context, *source, None)
+    with opened as reading:
         version = reading.version
         if version.checksum is not None and version.checksum.algorithm is algorithm:
             return None, None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
-from isotherm.errors import IsothermError
+from isotherm.errors import Corrupt, Invalid, IsothermError
 from isotherm.meta.port import Ordinal, Transaction
 from isotherm.objects import events
 from isotherm.objects.conditions import check_delete
@@ -46,29 +47,40 @@ async def delete_many(
 
 async def _delete_batch(
     context: Context, bucket_name: str, items: Sequence[tuple[str, str | None]]
-) -> list[Deleted | IsothermError]:
-    if len({key for key, _ in items}) < len(items):  # a key named twice: what the first does, the second must see
-        return [await _delete_alone(context, bucket_name, key, version) for key, version in items]
+) -> Sequence[Deleted | IsothermError]:
+    refused = {key: error for key, _ in items if (error := _refusal(key)) is not None}
+    sound = [item for item in items if item[0] not in refused]
+    done: Sequence[Deleted | IsothermError] | None = None
+    if len({key for key, _ in sound}) == len(sound):  # of a key named twice, the second must see what the first does
+        # too much for one transaction, or one row that cannot be read: then each finds out for itself
+        with suppress(Invalid, Corrupt):
+            done = await _delete_together(context, bucket_name, sound)
+    if done is None:
+        done = [await _delete_alone(context, bucket_name, key, version) for key, version in sound]
+    outcomes = iter(done)
+    return [refused.get(key) or next(outcomes) for key, _ in items]
 
-    async def commit(txn: Transaction) -> list[_Outcome | IsothermError]:
+
+async def _delete_together(
+    context: Context, bucket_name: str, items: Sequence[tuple[str, str | None]]
+) -> Sequence[Deleted]:
+    async def commit(txn: Transaction) -> list[_Outcome]:
         bucket = await context.bucket(txn, bucket_name)
-        outcomes: list[_Outcome | IsothermError] = []
-        for key, version in items:
-            try:
-                outcomes.append(await _delete_one(context, txn, bucket, key, version, Condition()))
-            except IsothermError as error:
-                outcomes.append(error)
-        return outcomes
+        return [await _delete_one(context, txn, bucket, key, version, Condition()) for key, version in items]
 
     outcomes, committed = await context.meta.transact(commit)
-    results: list[Deleted | IsothermError] = []
-    for outcome in outcomes:
-        if isinstance(outcome, IsothermError):
-            results.append(outcome)
-        else:
-            deleted, stamp = outcome
-            results.append(deleted if stamp is None else Deleted(deleted.key, committed.stamp(stamp).hex(), True))
-    return results
+    return [
+        deleted if stamp is None else Deleted(deleted.key, committed.stamp(stamp).hex(), True)
+        for deleted, stamp in outcomes
+    ]
+
+
+def _refusal(key: str) -> Invalid | None:
+    try:
+        encode_key(key)
+    except Invalid as error:
+        return error
+    return None
 
 
 async def _delete_alone(context: Context, bucket_name: str, key: str, version: str | None) -> Deleted | IsothermError:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from isotherm.errors import Invalid, NotFound
 from isotherm.meta.port import Reader
 from isotherm.objects.context import Context
@@ -9,6 +12,20 @@ from isotherm.objects.history import newest_not_live, version_at
 from isotherm.objects.layout import live_row, parse_version_id, version_id
 from isotherm.objects.names import encode_key
 from isotherm.objects.records import decode_record, is_marker
+
+
+@contextmanager
+def naming_source() -> Iterator[None]:
+    """Around what finds the source of a copy: a marker named by its version id has an answer of its own there."""
+    try:
+        yield
+    except Invalid as error:
+        if error.code != "MethodNotAllowed":
+            raise
+        raise Invalid(
+            "The source of a copy request may not specifically refer to a delete marker by version id.",
+            code="InvalidRequest",
+        ) from None
 
 
 async def locate(

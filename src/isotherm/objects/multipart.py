@@ -14,6 +14,7 @@ from isotherm.objects.bodies import store
 from isotherm.objects.checksums import supports_full_object
 from isotherm.objects.context import Context
 from isotherm.objects.layout import garbage_row, part_owner, part_row, parts_of, upload_row
+from isotherm.objects.locate import naming_source
 from isotherm.objects.model import (
     PART_BYTES_MOST,
     PARTS_MOST,
@@ -123,7 +124,9 @@ async def copy_part(
 ) -> tuple[Part, Version]:
     """See `Space.copy_part`. The bytes pass through this process: a part's checksums must be its own."""
     bucket, key, upload_id, number = target
-    with await open_version(context, *source, condition) as reading:
+    with naming_source():
+        opened = await open_version(context, *source, condition)
+    with opened as reading:
         offset, length = source_range or (0, reading.version.size)
         if offset + length > reading.version.size:
             raise Invalid("The requested range is not satisfiable", code="InvalidRange")
