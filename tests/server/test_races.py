@@ -25,8 +25,9 @@ def clients(server):
     made = [s3(server) for _ in range(RACERS)]
     for client in made:
         client.head_bucket(Bucket="bucket")
-    shares = [value for name, value in metrics(server).items() if name.startswith("isotherm_connections")]
-    assert len(shares) < 2 or all(shares), "the connections have not spread"
+    shares = [value for name, value in metrics(server).items() if name.startswith("isotherm_s3_connections{")]
+    assert len(shares) == 2
+    assert all(shares), "the connections have not spread over both gateways"
     return made
 
 
