@@ -58,9 +58,10 @@ def backup(
             )
             if made.removed:
                 typer.echo(f"removed generations {', '.join(map(str, made.removed))}")
-        if manifest.missing:
+        if manifest.missing or manifest.damaged:
             typer.secho(
-                f"isotherm: {len(manifest.missing)} segments are missing or unreadable; run isotherm fsck",
+                f"isotherm: {len(manifest.missing)} segments are missing, {len(manifest.damaged)} could not be read whole; "
+                "run isotherm fsck",
                 err=True,
                 fg=typer.colors.RED,
             )
@@ -168,4 +169,5 @@ def _told(manifest: Manifest) -> dict[str, object]:
         "size": manifest.size,
         "segments": len(manifest.segments),
         "missing": manifest.missing,
+        "damaged": manifest.damaged,
     }

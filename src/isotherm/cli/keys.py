@@ -25,6 +25,7 @@ keys = typer.Typer(help="Make, list, rotate and revoke access keys.", no_args_is
 _Data = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Directory of the store.", show_default="ISOTHERM_DATA")
 ]
+_AccessKey = Annotated[str, typer.Argument(metavar="ACCESS_KEY", help="Its public half, as `keys list` shows it.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -66,7 +67,7 @@ def list_(data: _Data = None, as_json: _Json = False) -> None:
 
 @keys.command()
 def rotate(
-    access_key: str,
+    access_key: _AccessKey,
     data: _Data = None,
     grace: Annotated[
         float, typer.Option(metavar="SECONDS", help="Seconds for which the old pair goes on working.")
@@ -84,7 +85,7 @@ def rotate(
 
 
 @keys.command()
-def revoke(access_key: str, data: _Data = None) -> None:
+def revoke(access_key: _AccessKey, data: _Data = None) -> None:
     """End a pair. Gateways refuse it within a second."""
     from isotherm.devices.waiting import drive
 
@@ -127,7 +128,7 @@ def _print_table(rows: list[dict[str, object]]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     columns = ("access_key", "state", "created", "ends", "description")
     for column in columns:
-        table.add_column(column.replace("_", " "))
+        table.add_column(column.replace("_", " "), no_wrap=column in ("access_key", "state"))
     for row in rows:
         table.add_row(*(str(row[column] or "–") for column in columns))
     Console().print(table)

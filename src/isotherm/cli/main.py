@@ -5,6 +5,8 @@ Everything heavy is imported inside the command that needs it, so that `--help` 
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from isotherm import __version__
@@ -29,6 +31,21 @@ app = typer.Typer(
 app.add_typer(keys, name="keys")
 for command in (serve, find, fsck, backup, restore):
     app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """One store for an agent's data, spoken to in open protocols."""
 
 
 @app.command()

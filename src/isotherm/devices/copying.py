@@ -1,11 +1,12 @@
 """Copying whole files, durable, and told what was copied.
 
-The checksum is of the bytes that were read, as they were read: a copy that reads differently later is damaged. Blocks on
-the device; any thread.
+The checksum is of the bytes that were copied, as they were copied: a copy that reads differently later is damaged. Where a
+medium cannot give some sectors back, the rest is saved and zeros stand in their place. Blocks on the device; any thread.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +16,7 @@ from pathlib import Path
 from isotherm.devices.drive import Drive, write_all
 
 _PIECE_BYTES = 1 << 20
+_SECTOR_BYTES = 4_096
 
 Checksum = Callable[[bytes, int], int]
 """The checksum of a piece, continued from that of what went before."""
@@ -22,20 +24,50 @@ Checksum = Callable[[bytes, int], int]
 
 @dataclass(frozen=True, slots=True)
 class Copied:
+    """`lost_bytes`: of sectors that could not be read, and are zeros in the copy."""
+
     size: int
     checksum: int
+    lost_bytes: int
 
 
 def read_through(
     device: Drive, fd: int, checksum: Checksum, take: Callable[[bytes], None] = lambda piece: None
 ) -> Copied:
-    """Read a file from its start to its end. Raises OSError."""
-    at = running = 0
-    while piece := device.pread(fd, _PIECE_BYTES, at):
+    """Read a file from its start to its end. Raises OSError, but not for what the medium cannot give back."""
+    at = running = lost = 0
+    while True:
+        try:
+            piece = device.pread(fd, _PIECE_BYTES, at)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            piece, missing = _salvage(device, fd, at)
+            lost += missing
+        if not piece:
+            return Copied(at, running, lost)
         running = checksum(piece, running)
         take(piece)
         at += len(piece)
-    return Copied(at, running)
+
+
+def _salvage(device: Drive, fd: int, at: int) -> tuple[bytes, int]:
+    """The next piece of a file, sector by sector, and how many bytes of it could not be read."""
+    end = min(at + _PIECE_BYTES, device.size(fd))
+    sectors = []
+    lost = 0
+    while at < end:
+        length = min(_SECTOR_BYTES - at % _SECTOR_BYTES, end - at)
+        try:
+            sector = device.pread(fd, length, at)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            sector = b""
+        lost += length if not sector else 0
+        sectors.append(sector.ljust(length, b"\0"))
+        at += length
+    return b"".join(sectors), lost
 
 
 def copy_file(
@@ -49,7 +81,7 @@ def copy_file(
     Raises:
         OSError: `target` does not exist then.
     """
-    fd = device.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    fd = device.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     written = 0
 
     def write(piece: bytes) -> None:

@@ -60,6 +60,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
     Args:
         missing: segments that something referred to and whose file was not there to be copied.
+        damaged: segments of which the medium gave not every sector back; zeros stand in their place.
     """
 
     format: int
@@ -74,6 +75,7 @@ class Manifest(msgspec.Struct, frozen=True):
     meta: File
     segments: list[SegmentFile]
     missing: list[str] = []
+    damaged: list[str] = []
 
     @property
     def size(self) -> int:

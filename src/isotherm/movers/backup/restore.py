@@ -206,7 +206,7 @@ class _Restoring:
             copied = copy_file(self._device, fd, target, crc32c, self._told)
         finally:
             self._device.close(fd)
-        if (copied.size, layout.hexadecimal(copied.checksum)) != (file.size, file.crc32c):
+        if copied.lost_bytes or (copied.size, layout.hexadecimal(copied.checksum)) != (file.size, file.crc32c):
             raise Corrupt(f"{path} is not what was backed up: {copied.size} of {file.size} bytes, or another checksum")
 
     def _told(self, size: int) -> None:

@@ -167,6 +167,7 @@ class _Taking:
         self._hardlink = hardlink
         self._progress = progress
         self._done_bytes = 0
+        self._damaged: list[str] = []
         self.copied_segments = 0
         self.copied_bytes = 0
 
@@ -217,6 +218,7 @@ class _Taking:
             meta,
             segments,
             missing,
+            self._damaged,
         )
 
     def _known(self) -> dict[str, File]:
@@ -254,7 +256,7 @@ class _Taking:
         try:
             if row.state is State.OPEN:
                 name = f"{segment:016x}.seg"
-                copied = self._copy(fd, partial / layout.SEGMENTS / name)
+                copied = self._copy(fd, segment, partial / layout.SEGMENTS / name)
                 where = f"{layout.GENERATIONS}/{layout.generation_name(number)}/{layout.SEGMENTS}/{name}"
                 return File(where, copied.size, layout.hexadecimal(copied.checksum))
             name = layout.shared_name(segment, row.sealed_ms)
@@ -265,18 +267,20 @@ class _Taking:
                 return there
             final = self._target / where
             whole = final.with_name(name + layout.PARTIAL)
-            copied = self._link(fd, path, whole) or self._copy(fd, whole)
+            copied = self._link(fd, path, whole) or self._copy(fd, segment, whole)
             whole.replace(final)
             return File(where, copied.size, layout.hexadecimal(copied.checksum))
         finally:
             self._store.device.close(fd)
 
-    def _copy(self, fd: int, target: Path) -> Copied:
+    def _copy(self, fd: int, segment: int, target: Path) -> Copied:
         def told(size: int) -> None:
             self._done_bytes += size
             self._progress("segments", self._done_bytes, None)
 
         copied = copy_file(self._store.device, fd, target, crc32c, told)
+        if copied.lost_bytes:
+            self._damaged.append(f"{segment:016x}")
         self.copied_segments += 1
         self.copied_bytes += copied.size
         return copied
@@ -288,6 +292,9 @@ class _Taking:
         with suppress(OSError):  # another file system, or one without links
             target.hardlink_to(source)
             linked = read_through(self._store.device, fd, crc32c)
+            if linked.lost_bytes:  # what was saved must not depend on that medium
+                target.unlink()
+                return None
             self._done_bytes += linked.size
             self.copied_segments += 1
             return linked

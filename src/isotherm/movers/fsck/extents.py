@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from hashlib import md5
 from itertools import groupby
 
-from isotherm.devices.drive import Drive
+from isotherm.devices.drive import Drive, explain
 from isotherm.devices.locks import locked_elsewhere
 from isotherm.errors import Corrupt, Unavailable, Unsupported
 from isotherm.movers.fsck.findings import NOBODY, Kind, Name
@@ -99,7 +99,10 @@ class SegmentWalk:
         """(bytes that are referred to, what the file holds). Raises `Unavailable` where the device fails."""
         space = self._job.space
         locked = self.locked(scan)
-        header = self._device.pread(scan.fd, FILE_HEADER_BYTES, 0)
+        try:
+            header = self._device.pread(scan.fd, FILE_HEADER_BYTES, 0)
+        except OSError as error:
+            raise explain(error, f"cannot read segment {scan.segment:016x}") from error
         walked = Walked(decode_file_header(header, scan.segment), locked, scan.size)
         self._live, self._behind = 0, FILE_HEADER_BYTES
         before = space.live_bytes + space.dead_bytes + space.header_bytes
@@ -163,7 +166,7 @@ class SegmentWalk:
     def _walk(self, scan: SegmentScan) -> Iterator[ExtentHeader | Gap]:
         try:
             yield from scan.walk()
-        except Unsupported as error:
+        except (Unsupported, Unavailable) as error:  # what is referred to behind it is still looked at
             self._job.findings.add(
                 Kind.SEGMENT_UNREADABLE, f"segment {scan.segment:016x}: {error}", segment=scan.segment
             )

@@ -74,7 +74,7 @@ class Spill:
         path = self._directory / f"{self._name}-{self._made:06d}.run"
         self._made += 1
         try:
-            fd = self._drive.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            fd = self._drive.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
             try:
                 offset = 0
                 for block in _blocks(entries):
