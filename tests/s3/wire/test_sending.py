@@ -139,6 +139,60 @@ def test_an_iterator_that_fails_later_breaks_the_connection_off():
     assert data.endswith(b"3\r\none\r\n")
 
 
+@pytest.mark.parametrize(("length", "whole"), [(6, True), (5, False), (7, False)])
+def test_an_iterator_of_announced_length_keeps_its_word_or_breaks_off(length, whole):
+    async def dispatch(request):
+        async def generate():
+            yield b"one"
+            yield b"two"
+
+        return Reply(200, [], generate(), length=length)
+
+    data = run(Wire(dispatch).converse(sign("GET", "/b/k")))
+    assert b"transfer-encoding" not in data.lower()
+    if whole:
+        assert [answer.body for answer in answers(data)] == [b"onetwo"]
+    else:
+        assert data.count(b"HTTP/1.1") == 1
+        assert len(data.partition(b"\r\n\r\n")[2]) < length
+
+
+@pytest.mark.parametrize("short", [1, 3 << 20])
+def test_a_reading_that_gives_less_than_it_should_breaks_off(stored, short):
+    reading = FileReading(stored)
+    whole = reading.chunks
+
+    async def chunks(offset, length):
+        async for piece in whole(offset, length - (short if offset + length == SIZE else 0)):
+            yield piece
+
+    reading.chunks = chunks
+    data = run(Wire(ranged(reading, 0, SIZE)).converse(sign("GET", "/b/k")))
+    assert len(data.partition(b"\r\n\r\n")[2]) < SIZE
+
+
+def test_a_file_waits_until_what_was_written_before_has_gone(stored):
+    """Large replies that the client has not read stand in the transport when the file's turn comes."""
+
+    async def dispatch(request):
+        if request.key == "file":
+            return Reply(200, [], Ranged(FileReading(stored, verified=True), 0, SIZE))
+        return Reply(200, [], request.key.encode() * 900_000)
+
+    async def conversation():
+        reader, writer = await Wire(dispatch).connect()
+        writer.transport.pause_reading()
+        writer.write(b"".join(sign("GET", f"/b/{key}") for key in ("a", "file", "b", "file")))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        writer.transport.resume_reading()
+        writer.write_eof()
+        return answers(await reader.read())
+
+    content = stored.read_bytes()
+    assert [answer.body for answer in run(conversation())] == [b"a" * 900_000, content, b"b" * 900_000, content]
+
+
 def test_http_1_0_gets_no_chunks_and_its_connection_ends():
     request = sign("GET", "/b/k").replace(b"HTTP/1.1", b"HTTP/1.0")
     [answer] = talk(request, dispatch=pieces(b"one", b"two"))

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from isotherm.protocols.s3.expiry import Idleness, Verdict, judge
+from isotherm.protocols.s3.expiry import Doing, Lasting, Verdict, judge
 from isotherm.protocols.s3.limits import S3Settings
 from isotherm.protocols.s3.wire import Reply
 from tests.s3.wire.harness import Wire, answers, run, sign
@@ -236,24 +236,23 @@ def test_a_verb_whose_client_has_stopped_sending_is_cancelled_later():
     assert run(conversation(6.0)) == (["k"], 0)
 
 
-def idle(**given):
-    fields = {"since_progress": 0.0, "since_head": None, "since_sent": None}
+def verdict_on(*doing, progress=0.0, head=None, unsent=None):
     flags = dict.fromkeys(("ending", "answering", "body_awaited", "draining", "half_closed"), False)
-    return Idleness(**{**fields, **flags, **given})
+    return judge(Lasting(progress, head, unsent), Doing(**{**flags, **dict.fromkeys(doing, True)}), SETTINGS)
 
 
 @pytest.mark.parametrize(
-    ("given", "verdict"),
+    ("doing", "lasting", "verdict"),
     [
-        ({"since_progress": 1e6, "answering": True}, Verdict.GO_ON),
-        ({"since_progress": 61.0}, Verdict.CLOSE),
-        ({"since_progress": 61.0, "since_sent": 1.0}, Verdict.GO_ON),
-        ({"since_sent": 31.0, "answering": True}, Verdict.ABORT),
-        ({"since_sent": 31.0, "ending": True}, Verdict.ABORT),
-        ({"since_progress": 3.0, "since_sent": 3.0, "ending": True}, Verdict.GO_ON),
-        ({"since_progress": 3.0, "ending": True}, Verdict.ABORT),
-        ({"since_progress": 61.0, "since_head": 19.0}, Verdict.GO_ON),
+        (["answering"], {"progress": 1e6}, Verdict.GO_ON),
+        ([], {"progress": 61.0}, Verdict.CLOSE),
+        ([], {"progress": 61.0, "unsent": 1.0}, Verdict.GO_ON),
+        (["answering"], {"unsent": 31.0}, Verdict.ABORT),
+        (["ending"], {"unsent": 31.0}, Verdict.ABORT),
+        (["ending"], {"progress": 3.0, "unsent": 3.0}, Verdict.GO_ON),
+        (["ending"], {"progress": 3.0}, Verdict.END),
+        ([], {"progress": 61.0, "head": 19.0}, Verdict.GO_ON),
     ],
 )
-def test_the_verdict_on_a_connection(given, verdict):
-    assert judge(idle(**given), SETTINGS) is verdict
+def test_the_verdict_on_a_connection(doing, lasting, verdict):
+    assert verdict_on(*doing, **lasting) is verdict

@@ -29,6 +29,8 @@ def admit(endpoint: S3Endpoint, exchange: Exchange, head: Head) -> Request:
         exchange.key = path[1:]
     else:
         exchange.bucket, _, exchange.key = path[1:].partition("/")
+        if not exchange.bucket and path != "/":
+            raise refusals.bad_bucket()
     query = decoded_query(head.query) if head.query else []
     proof = endpoint.authenticator.authenticate(head, query, exchange.now_ms)
     credential = proof.credential

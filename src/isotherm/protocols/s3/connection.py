@@ -23,12 +23,12 @@ from isotherm.protocols.s3 import refusals
 from isotherm.protocols.s3.admission import admit
 from isotherm.protocols.s3.endpoint import S3Endpoint
 from isotherm.protocols.s3.exchange import CLIENT_GONE, Exchange
-from isotherm.protocols.s3.expiry import Idleness, Verdict, judge
+from isotherm.protocols.s3.expiry import Doing, Verdict, Vigil, judge
 from isotherm.protocols.s3.framing import ChunkFraming, LengthFraming
 from isotherm.protocols.s3.inlet import Inlet
 from isotherm.protocols.s3.outlet import WHOLE_BYTES_MOST, Outlet
 from isotherm.protocols.s3.parsing import HeadParser
-from isotherm.protocols.s3.reply_head import CONTINUE, length_of, render_head
+from isotherm.protocols.s3.reply_head import CONTINUE, render_head
 from isotherm.protocols.s3.roster import Roster
 from isotherm.protocols.s3.wire import Ranged, Reply, Request
 
@@ -52,10 +52,7 @@ class S3Connection(asyncio.Protocol):
         self._astray = False  # the client may send what we did not understand, or did not wait for
         self._ending = False  # the last reply has been written; what still arrives is thrown away
         self._half_closed = False
-        self._since = roster.now  # of the last progress, in the roster's time: see Roster.now
-        self._head_since: float | None = None
-        self._unsent = (0, 0)
-        self._unsent_since = roster.now
+        self._vigil = Vigil(roster.now)
 
     # the transport's calls -----------------------------------------------------------------------------------------
 
@@ -80,7 +77,7 @@ class S3Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._ending:
             return
-        self._since = self._roster.now
+        self._vigil.since = self._roster.now
         if self._receiving is not None:
             rest = self._feed(self._receiving, data)
             if rest is None:
@@ -137,13 +134,13 @@ class S3Connection(asyncio.Protocol):
         if end < 4:
             if len(ahead) > most:
                 self._refuse(refusals.head_too_large())
-            elif self._head_since is None:
-                self._head_since = self._roster.now
+            elif self._vigil.head_since is None:
+                self._vigil.head_since = self._roster.now
             return False
         if end > most:
             self._refuse(refusals.head_too_large())
             return False
-        self._head_since = None
+        self._vigil.head_since = None
         self._ahead = ahead[end:]
         self._start(ahead[:end])
         return True
@@ -206,9 +203,10 @@ class S3Connection(asyncio.Protocol):
             elif isinstance(body, Ranged):
                 await self._outlet.ranged(self._head(exchange, reply), body)
             elif not isinstance(body, bytes):
-                chunked = length_of(reply) is None and exchange.head.version == "1.1"
-                self._last = self._last or (length_of(reply) is None and not chunked)
-                await self._outlet.pieces(self._head(exchange, reply), body, chunked=chunked)
+                length = reply.length
+                chunked = length is None and exchange.head.version == "1.1"
+                self._last = self._last or (length is None and not chunked)
+                await self._outlet.pieces(self._head(exchange, reply), body, chunked=chunked, length=length)
         finally:
             if isinstance(body, Ranged):
                 body.reading.close()
@@ -225,7 +223,7 @@ class S3Connection(asyncio.Protocol):
             reply,
             head.method if head is not None else "",
             exchange.id,
-            self._endpoint.preamble(exchange.now_ms),
+            self._endpoint.preamble(self._endpoint.clock.now_ms()),
             version=head.version if head is not None else "1.1",
             close=self._last,
         )
@@ -255,7 +253,7 @@ class S3Connection(asyncio.Protocol):
         """The reply has been handed over."""
         exchange.record(self._endpoint, self._remote, reply.status, reply.code, self._outlet.sent)
         self._exchange = self._task = None
-        self._since = self._roster.now
+        self._vigil.since = self._roster.now
         if self._last:
             self._close()
             return
@@ -291,7 +289,7 @@ class S3Connection(asyncio.Protocol):
 
     def _demanded(self) -> None:
         """The verb waits for bytes of the body."""
-        self._since = self._roster.now
+        self._vigil.since = self._roster.now
         exchange = self._exchange
         if exchange is not None and exchange.expects:
             exchange.expects = False
@@ -327,7 +325,7 @@ class S3Connection(asyncio.Protocol):
         if self._ending:
             return
         self._ending = True
-        self._since = self._roster.now
+        self._vigil.since = self._roster.now
         unread = self._astray or self._receiving is not None or bool(self._ahead)
         self._receiving = None
         self._ahead = b""
@@ -339,12 +337,6 @@ class S3Connection(asyncio.Protocol):
             self._transport.resume_reading()
         if self._transport.can_write_eof():
             self._transport.write_eof()
-
-    @property
-    def idle(self) -> bool:
-        if self._exchange is not None or self._receiving is not None or self._ahead or self._ending:
-            return False
-        return self._roster.now - self._since >= 1.0
 
     def retire(self) -> None:
         if self._ending:
@@ -358,28 +350,31 @@ class S3Connection(asyncio.Protocol):
 
     # time ----------------------------------------------------------------------------------------------------------
 
+    @property
+    def _at_rest(self) -> bool:
+        return self._exchange is None and self._receiving is None and not self._ahead and not self._ending
+
+    @property
+    def idle(self) -> bool:
+        return self._at_rest and self._roster.now - self._vigil.since >= 1.0
+
     def expire(self, now: float) -> None:
         """The roster's sweep: `now` is in the loop's seconds."""
+        settings = self._endpoint.settings
         unsent = self._outlet.unsent
-        progress = (self._outlet.sent, self._transport.get_write_buffer_size())
-        if progress != self._unsent:
-            self._unsent = progress
-            self._unsent_since = now
-            if self._exchange is not None:
-                self._since = now
-        elif not unsent:
-            self._unsent_since = now
-        idle = Idleness(
-            now - self._since,
-            None if self._head_since is None else now - self._head_since,
-            now - self._unsent_since if unsent else None,
+        if self._at_rest and not unsent and now - self._vigil.since <= settings.idle_s:
+            return
+        sent = (self._outlet.sent, self._transport.get_write_buffer_size())
+        answering, receiving = self._exchange is not None, self._receiving
+        self._vigil.watch(now, sent if unsent else None, answering=answering)
+        doing = Doing(
             ending=self._ending,
-            answering=self._exchange is not None,
-            body_awaited=self._receiving is not None and self._receiving.waiting,
-            draining=self._receiving is not None,
+            answering=answering,
+            body_awaited=receiving is not None and receiving.waiting,
+            draining=receiving is not None,
             half_closed=self._half_closed,
         )
-        verdict = judge(idle, self._endpoint.settings)
+        verdict = judge(self._vigil.lasting(now), doing, settings)
         if verdict is not Verdict.GO_ON:
             self._carry_out(verdict)
 
@@ -387,7 +382,6 @@ class S3Connection(asyncio.Protocol):
         if verdict is Verdict.CLOSE:
             self._close()
         elif verdict is Verdict.TELL:
-            self._head_since = None
             self._refuse(refusals.timed_out())
         elif verdict is Verdict.FAIL_BODY and self._receiving is not None:
             self._last = self._astray = True
@@ -395,5 +389,7 @@ class S3Connection(asyncio.Protocol):
             self._receiving = None
         elif verdict is Verdict.CANCEL and self._task is not None:
             self._task.cancel()
+        elif verdict is Verdict.END:
+            self._transport.close()
         elif verdict is Verdict.ABORT:
             self._transport.abort()

@@ -11,6 +11,7 @@ from isotherm.protocols.s3.reply_head import has_body
 from isotherm.protocols.s3.wire import Facts, Reply, Request
 
 CLIENT_GONE = 499
+_TEXT_MOST = 1_024  # of a field in the access log
 
 
 class Exchange:
@@ -73,14 +74,14 @@ class Exchange:
                 self.id,
                 operation,
                 head.method if head is not None else "",
-                self.bucket,
-                self.key,
-                head.path if head is not None else "",
+                self.bucket[:_TEXT_MOST],
+                self.key[:_TEXT_MOST],
+                head.path[:_TEXT_MOST] if head is not None else "",
                 status,
                 code,
                 received,
                 sent,
                 microseconds / 1000,
-                head.headers.get("user-agent", "") if head is not None else "",
+                head.headers.get("user-agent", "")[:_TEXT_MOST] if head is not None else "",
             )
         )

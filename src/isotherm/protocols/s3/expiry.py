@@ -1,4 +1,7 @@
-"""What a connection that does not go on deserves: the decision, as a pure function of what it is doing and for how long."""
+"""What a connection that does not go on deserves: how long it has been at what it is doing, and the verdict on it.
+
+`judge` is pure. A `Vigil` belongs to one connection, on its loop's thread; its times are the roster's.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,14 @@ class Verdict(Enum):
     TELL = 2  # the head did not come: answer RequestTimeout
     FAIL_BODY = 3  # the body did not come: its verb is told
     CANCEL = 4  # the client stopped sending long ago: its verb is cancelled
-    ABORT = 5  # nobody reads
+    END = 5  # the client has had its moment to read the last reply
+    ABORT = 6  # nobody reads
 
 
 @dataclass(frozen=True, slots=True)
-class Idleness:
-    """Seconds; `head`, `unsent`: None where there is no half head, and nothing that waits to be sent."""
+class Doing:
+    """What a connection is at."""
 
-    since_progress: float
-    since_head: float | None
-    since_sent: float | None
     ending: bool
     answering: bool
     body_awaited: bool
@@ -31,22 +32,58 @@ class Idleness:
     half_closed: bool
 
 
-def judge(idle: Idleness, settings: S3Settings) -> Verdict:
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """Seconds. `head`, `unsent`: None where there is no half head, and nothing that waits to be sent."""
+
+    progress: float
+    head: float | None
+    unsent: float | None
+
+
+class Vigil:
+    """`since` is the time of the last progress, `head_since` that of a half head's first byte."""
+
+    __slots__ = ("_sent", "_sent_since", "head_since", "since")
+
+    def __init__(self, now: float) -> None:
+        self.since = now
+        self.head_since: float | None = None
+        self._sent: tuple[int, int] | None = None
+        self._sent_since = now
+
+    def watch(self, now: float, sent: tuple[int, int] | None, *, answering: bool) -> None:
+        """`sent`: how far sending has come, in any measure; None when nothing waits to be sent."""
+        if sent != self._sent:
+            self._sent = sent
+            self._sent_since = now
+            if answering:
+                self.since = now
+
+    def lasting(self, now: float) -> Lasting:
+        return Lasting(
+            now - self.since,
+            None if self.head_since is None else now - self.head_since,
+            None if self._sent is None else now - self._sent_since,
+        )
+
+
+def judge(lasting: Lasting, doing: Doing, settings: S3Settings) -> Verdict:
     """The first thing that has lasted too long."""
-    if idle.since_sent is not None and idle.since_sent > settings.send_s:
+    if lasting.unsent is not None and lasting.unsent > settings.send_s:
         return Verdict.ABORT
-    if idle.ending:
-        return Verdict.ABORT if idle.since_sent is None and idle.since_progress > settings.linger_s else Verdict.GO_ON
-    if idle.answering:
-        if idle.body_awaited and idle.since_progress > settings.body_s:
+    if doing.ending:
+        return Verdict.END if lasting.unsent is None and lasting.progress > settings.linger_s else Verdict.GO_ON
+    if doing.answering:
+        if doing.body_awaited and lasting.progress > settings.body_s:
             return Verdict.FAIL_BODY
-        if idle.half_closed and idle.since_progress > settings.abandoned_s:
+        if doing.half_closed and lasting.progress > settings.abandoned_s:
             return Verdict.CANCEL
         return Verdict.GO_ON
-    if idle.draining:
-        return Verdict.ABORT if idle.since_progress > settings.body_s else Verdict.GO_ON
-    if idle.since_head is not None:
-        return Verdict.TELL if idle.since_head > settings.head_s else Verdict.GO_ON
-    if idle.since_sent is None and idle.since_progress > settings.idle_s:
+    if doing.draining:
+        return Verdict.ABORT if lasting.progress > settings.body_s else Verdict.GO_ON
+    if lasting.head is not None:
+        return Verdict.TELL if lasting.head > settings.head_s else Verdict.GO_ON
+    if lasting.unsent is None and lasting.progress > settings.idle_s:
         return Verdict.CLOSE
     return Verdict.GO_ON

@@ -89,9 +89,7 @@ class Outlet:
             elif length <= PIECE_BYTES and (data := reading.now(offset, length)) is not None:
                 await self._piece(head, data)
             else:
-                async for piece in reading.chunks(offset, length):
-                    await self._piece(head, piece)
-                    head = b""
+                await self.pieces(head, reading.chunks(offset, length), chunked=False, length=length)
             head = b""
             offset += length
 
@@ -102,11 +100,20 @@ class Outlet:
         if self._paused or self.lost:
             await self.drain()
 
-    async def pieces(self, head: bytes, pieces: AsyncIterator[bytes], *, chunked: bool) -> None:
-        """Send an iterator's pieces, framed as HTTP chunks or bare. The head goes out with the first of them."""
+    async def pieces(
+        self, head: bytes, pieces: AsyncIterator[bytes], *, chunked: bool, length: int | None = None
+    ) -> None:
+        """Send an iterator's pieces, framed as HTTP chunks or bare. The head goes out with the first of them.
+
+        Raises:
+            EOFError: they are not `length` bytes.
+        """
+        missing = length
         async for piece in pieces:
             if not piece:
                 continue
+            if missing is not None and (missing := missing - len(piece)) < 0:
+                raise EOFError("there are more bytes than were announced")
             self.begun = True
             self.sent += len(piece)
             framed = (head, b"%x\r\n" % len(piece), piece, b"\r\n") if chunked else (head, piece)
@@ -114,6 +121,8 @@ class Outlet:
             self._transport.writelines(framed)
             if self._paused or self.lost:
                 await self.drain()
+        if missing:
+            raise EOFError("there are fewer bytes than were announced")
         self.begun = True
         if chunked:
             self._transport.write(head + b"0\r\n\r\n")
@@ -144,5 +153,7 @@ class Outlet:
             self._transport.set_write_buffer_limits(high=0)
             try:
                 await self.drain()
+                if self._transport.get_write_buffer_size():
+                    raise RuntimeError("the transport does not tell when its buffer is empty")
             finally:
                 self._transport.set_write_buffer_limits(high=self._bytes_ahead)

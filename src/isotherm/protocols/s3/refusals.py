@@ -24,6 +24,10 @@ def bad_uri() -> Invalid:
     return Invalid("Couldn't parse the specified URI.", code="InvalidURI")
 
 
+def bad_bucket() -> Invalid:
+    return Invalid("The specified bucket is not valid.", code="InvalidBucketName", BucketName="")
+
+
 def length_required() -> Invalid:
     return Invalid("You must provide the Content-Length HTTP header.", code="MissingContentLength")
 

@@ -15,14 +15,12 @@ _BODILESS = (204, 304)
 _BREAKS = str.maketrans({"\r": " ", "\n": " ", "\0": " "})
 
 
-def length_of(reply: Reply) -> int | None:
+def length_of(reply: Reply, method: str) -> int | None:
     """Of the body, as Content-Length tells it; None for one sent in chunks."""
     body = reply.body
-    if reply.length is not None:
-        return reply.length
     if isinstance(body, bytes):
-        return len(body)
-    return body.length if isinstance(body, Ranged) else None
+        return reply.length if method == "HEAD" and reply.length is not None else len(body)
+    return body.length if isinstance(body, Ranged) else reply.length
 
 
 def has_body(method: str, status: int) -> bool:
@@ -37,8 +35,8 @@ def render_head(reply: Reply, method: str, request_id: str, preamble: str, *, ve
     lines = "".join([f"{name}: {value}\r\n" for name, value in reply.headers])
     if lines.count("\n") != len(reply.headers) or "\0" in lines:
         # Metadata that came through another door than HTTP may hold anything; a header may not.
-        lines = "".join([f"{name}: {value.translate(_BREAKS)}\r\n" for name, value in reply.headers])
-    length = length_of(reply)
+        lines = "".join([f"{f'{name}: {value}'.translate(_BREAKS)}\r\n" for name, value in reply.headers])
+    length = length_of(reply, method)
     if reply.status in _BODILESS or (method == "HEAD" and not length and reply.length is None):
         framing = ""
     elif length is not None:
