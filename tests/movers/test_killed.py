@@ -21,7 +21,7 @@ from tests.movers.stores import change, checked_at, contents, killed, kinds, ope
 from tests.movers.test_backup import PROGRAM, backed_up, put, read, restored
 from tests.objects.stores import rows_of
 
-DEATHS = 12
+DEATHS = 8
 HARMLESS = {Kind.SEGMENT_CRASHED.value}
 
 

@@ -20,7 +20,9 @@ def find(
         Path | None, typer.Option(metavar="DIR", help="Directory of the store.", show_default="ISOTHERM_DATA")
     ] = None,
     bucket: Annotated[str | None, typer.Option(metavar="NAME", help="Only in this bucket.")] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Print at most so many.", show_default="all")] = 1_000_000_000,
+    limit: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Print at most so many.", show_default="all")
+    ] = 1_000_000_000,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
 ) -> None:
     """Print the objects whose current version carries all of the tags."""

@@ -58,7 +58,11 @@ def fsck(
 
 
 def _in_child() -> int:
-    child = subprocess.run([sys.executable, "-m", "isotherm.cli", *sys.argv[1:], "--inner"], check=False)
+    command = [sys.executable, "-m", "isotherm.cli", *sys.argv[1:], "--inner"]
+    try:
+        child = subprocess.run(command, check=False)
+    except KeyboardInterrupt:
+        return EXIT_UNCHECKED
     if child.returncode < 0 and -child.returncode not in (2, 9, 15):  # not one that a person sends
         typer.secho(
             f"isotherm: damage: the metadata's engine failed with signal {-child.returncode} while reading its own pages. "

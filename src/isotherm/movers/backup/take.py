@@ -71,7 +71,8 @@ def back_up(
         Corrupt: the metadata's engine cannot read its own pages.
     """
     target = target.absolute()
-    _refuse_overlap(store.path, target)
+    for path in (store.path, *(path for paths in store.directories.values() for path in paths)):
+        _refuse_overlap(path, target)
     with prepared(target, store.device, store) as numbers:
         taking = _Taking(store, target, program, hardlink, progress)
         manifest = drive(taking.take(max(numbers, default=0) + 1))

@@ -13,14 +13,16 @@ Blocks for as long as it takes; run it in a thread of its own beside an event lo
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from isotherm.devices.drive import explain
+from isotherm.devices.drive import Drive, explain
+from isotherm.devices.locks import KeptLock, try_lock
 from isotherm.devices.waiting import drive
 from isotherm.errors import Corrupt, Misuse
 from isotherm.meta.lmdb import ServerLock
@@ -43,6 +45,8 @@ from isotherm.objects.layout import FEED
 STAMP = struct.Struct(">IQI")  # epoch, commit, n: meta/port.py
 _LAST_N = 0xFFFFFFFF
 _COPY = "meta"
+_SCRATCH = "fsck-"
+_LOCK = "lock"
 _ORDER = {Level.ERROR: 0, Level.WASTE: 1, Level.NOTE: 2}
 
 
@@ -211,10 +215,28 @@ def _name_damaged(job: Job, tenant: int, left: Left) -> None:
 
 
 def _scratch(store: OpenedStore, directory: Path, stack: ExitStack) -> Path:
-    path = directory / f"fsck-{store.ids.token(8).hex()}"
+    """A directory of this check's own, gone afterwards; those of checks that were killed go now."""
+    device = store.device
+    path = directory / f"{_SCRATCH}{store.ids.token(8).hex()}"
     try:
-        store.device.make_directory(path)
+        for name in device.list(directory):
+            if name.startswith(_SCRATCH):
+                _remove_left(device, directory / name)
+        device.make_directory(path)
+        stack.callback(shutil.rmtree, path, ignore_errors=True)
+        held = KeptLock(device.open(path / _LOCK, os.O_RDWR | os.O_CREAT), device.close)
+        stack.callback(held.close)
+        try_lock(held.fd)
     except OSError as error:
         raise explain(error, f"cannot make {path}") from error
-    stack.callback(shutil.rmtree, path, ignore_errors=True)
     return path
+
+
+def _remove_left(device: Drive, path: Path) -> None:
+    try:
+        held = KeptLock(device.open(path / _LOCK, os.O_RDWR), device.close)
+    except FileNotFoundError:
+        return  # just being made, or just gone
+    with closing(held):
+        if try_lock(held.fd):
+            shutil.rmtree(path, ignore_errors=True)
