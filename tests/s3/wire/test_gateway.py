@@ -1,53 +1,15 @@
 """The gateway on a real listener: accepting, TLS, limits, draining."""
 
 import asyncio
-import datetime
-import ipaddress
 import socket
-import ssl
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from isotherm.protocols.s3.limits import S3Settings
-from isotherm.protocols.s3.listener import Gateway
 from isotherm.protocols.s3.wire import Ranged, Reply
 from tests.s3.wire.harness import Wire, answers, run, sign
 from tests.s3.wire.readings import FileReading
-
-
-def listening():
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.setblocking(False)
-    return listener
-
-
-class Served:
-    """A gateway on a loopback port, for the length of a test."""
-
-    def __init__(self, wire, listener=None, **given):
-        self.owned = listener is None
-        self.listener = listener or listening()
-        self.gateway = Gateway(wire.endpoint, self.listener, **given)
-
-    async def __aenter__(self):
-        self.gateway.start()
-        return self
-
-    async def __aexit__(self, *exc):
-        await self.gateway.drain(0.0)
-        if self.owned:
-            self.listener.close()
-
-    async def connect(self, **given):
-        return await asyncio.open_connection("127.0.0.1", self.listener.getsockname()[1], **given)
-
-    async def accepted(self, count):
-        """Wait until so many connections are open."""
-        while self.gateway.connections != count:  # noqa: ASYNC110  # there is no event for it
-            await asyncio.sleep(0)
+from tests.s3.wire.serving import Served, certify, listening
 
 
 async def ask(reader, writer, request):
@@ -192,29 +154,10 @@ def test_draining_cuts_off_what_does_not_finish():
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    """Contexts of a server and of a client that trusts it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    begin = datetime.datetime(2020, 1, 1)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1, begin, begin + datetime.timedelta(days=36500))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    folder = tmp_path_factory.mktemp("tls")
-    pem = serialization.Encoding.PEM
-    (folder / "certificate").write_bytes(made.public_bytes(pem))
-    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "key").write_bytes(secret)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(folder / "certificate", folder / "key")
-    client = ssl.create_default_context(cafile=folder / "certificate")
-    return server, client
+    return certify(tmp_path_factory.mktemp("tls"))
 
 
 def test_tls_serves_all_that_plain_http_does(certificate, tmp_path):
-    server, client = certificate
     stored = tmp_path / "object"
     stored.write_bytes(b"0123456789abcdef" * 200_000)
 
@@ -225,8 +168,8 @@ def test_tls_serves_all_that_plain_http_does(certificate, tmp_path):
         return Reply(200, [], Ranged(FileReading(stored, verified=True), 16, 3_000_000))
 
     async def conversation():
-        async with Served(Wire(dispatch), tls=server) as served:
-            reader, writer = await served.connect(ssl=client)
+        async with Served(Wire(dispatch), tls=certificate.server) as served:
+            reader, writer = await served.connect(ssl=certificate.client)
             small = await ask(reader, writer, sign("PUT", "/b/k", body=b"hello"))
             large = await ask(reader, writer, sign("PUT", "/b/k", body=b"x" * 3_000_000))
             read = await ask(reader, writer, sign("GET", "/b/k"))
@@ -243,11 +186,11 @@ def test_tls_serves_all_that_plain_http_does(certificate, tmp_path):
 def test_a_client_that_speaks_no_tls_harms_nobody(certificate):
     async def conversation():
         wire = Wire()
-        async with Served(wire, tls=certificate[0]) as served:
+        async with Served(wire, tls=certificate.server) as served:
             plain = await served.connect()
             plain[1].write(sign("GET", "/b/k"))
             assert await plain[0].read() == b""
-            reader, writer = await served.connect(ssl=certificate[1])
+            reader, writer = await served.connect(ssl=certificate.client)
             answer = await ask(reader, writer, sign("GET", "/b/k"))
             writer.close()
             return answer.status, wire.said
