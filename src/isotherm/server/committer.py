@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 
-from isotherm.meta.lmdb import CommitService
+from isotherm.meta.lmdb import CommitService, LmdbMeta
 from isotherm.server import root_credentials
-from isotherm.server.duty import Duty, open_engines, run
+from isotherm.server.duty import Duty, run
 from isotherm.tenancy.identity import Credentials
 from isotherm.tenancy.keystore import FileKeys
 
@@ -18,19 +18,20 @@ STALE_READERS_S = 5.0
 
 
 async def work(duty: Duty) -> None:
-    engines = open_engines(duty)
-    directory = engines.directory
-    credentials = Credentials(engines.meta, FileKeys(directory.keys, duty.ids), duty.clock, duty.ids)
+    directory = duty.directory
+    meta = LmdbMeta.open(directory.meta, clock=duty.clock, ids=duty.ids, role="server")
+    duty.ailment = lambda: meta.write_failure
+    credentials = Credentials(meta, FileKeys(directory.keys, duty.ids), duty.clock, duty.ids)
     provided = await root_credentials.provide(credentials, directory.root_credentials, duty.ids)
-    service = CommitService(engines.meta, directory.meta)
+    service = CommitService(meta, directory.meta)
     await service.start()
     duty.ready(access_key=provided.access_key, made=provided.made)
     while not await duty.stopped_within(STALE_READERS_S):
-        freed = engines.meta.clear_stale_readers()
+        freed = meta.clear_stale_readers()
         if freed:
             duty.log.info("freed reader slots of processes that died", slots=freed)
     await service.close()
-    await asyncio.to_thread(engines.close)
+    await asyncio.to_thread(meta.close)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from isotherm.clock import Clock, SystemClock
 from isotherm.devices.board import Board, Slot, State
@@ -29,8 +29,10 @@ from isotherm.errors import Denied, Invalid, IsothermError, Misuse, Unavailable
 from isotherm.ids import Ids, SystemIds
 from isotherm.server.assignment import DRAIN, EXIT_CONFIGURATION, EXIT_FAILURE, HARD_STOP_AFTER_S, Assignment
 from isotherm.settings import Settings, decode
-from isotherm.store import Engines, compose
 from isotherm.telemetry import Level, Log
+
+if TYPE_CHECKING:
+    from isotherm.store import Engines
 
 BEAT_S = 0.2
 
@@ -98,6 +100,8 @@ class Duty:
 
 def open_engines(duty: Duty) -> Engines:
     """The store, as a process of a server opens it. A medium that failed a write ends the process: see `Duty.show_life`."""
+    from isotherm.store import compose  # not every process needs the whole store
+
     engines = compose(duty.settings, role="server", clock=duty.clock, ids=duty.ids, create=False)
     duty.ailment = lambda: engines.meta.write_failure
     return engines

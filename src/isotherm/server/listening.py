@@ -52,7 +52,9 @@ def listen(host: str, port: int, *, patience_s: float = 0.0, sleep: Callable[[fl
 def _explained(error: OSError, host: str, port: int) -> Invalid | Unavailable:
     match error.errno:
         case errno.EADDRINUSE:
-            return Unavailable(f"port {port} on {host} is taken by another program; choose another port")
+            return Unavailable(
+                f"port {port} on {host} is taken by another program; choose others with --port and --admin-port"
+            )
         case errno.EACCES:
             return Unavailable(f"port {port} needs privileges this user does not have; choose one above 1023")
         case errno.EADDRNOTAVAIL:
