@@ -1,5 +1,7 @@
 """What compaction asks of objects: whether an owner refers to extents, and to refer to others instead."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from isotherm.devices.waiting import drive
@@ -43,10 +45,10 @@ def test_an_owner_refers_to_its_extents_until_they_are_replaced(space, engines, 
     owner = owner_of(engines, extent)
     referrer = VersionReferrer() if kind == "o" else PartReferrer()
     other = Extent(extent.segment, extent.offset + 1, extent.length, extent.check)
-    assert drive(referrer.referenced(engines.meta, owner, [extent, NOWHERE])) == {extent}
+    assert drive(referrer.referenced(engines.meta, {owner: [extent, NOWHERE]}))[owner] == {extent}
     assert relocate(engines, referrer, owner, {NOWHERE: other}) == set()
     assert relocate(engines, referrer, owner, {extent: other, NOWHERE: extent}) == {extent}
-    assert drive(referrer.referenced(engines.meta, owner, [extent, other])) == {other}
+    assert drive(referrer.referenced(engines.meta, {owner: [extent, other]}))[owner] == {other}
     assert relocate(engines, referrer, owner, {extent: other}) == set()
     assert relocate(engines, referrer, owner, {other: extent}) == {other}
     after = drive(space.head("box", "key"))
@@ -56,7 +58,7 @@ def test_an_owner_refers_to_its_extents_until_they_are_replaced(space, engines, 
     assert get(space, "box", "key") == payload(size)
     drive(space.put("box", "key", b""))
     if kind == "o":
-        assert drive(referrer.referenced(engines.meta, owner, [extent])) == set()
+        assert drive(referrer.referenced(engines.meta, {owner: [extent]}))[owner] == set()
         assert relocate(engines, referrer, owner, {extent: other}) == set()
 
 
@@ -69,12 +71,12 @@ def test_versions_that_are_not_live_are_found(space, engines):
     assert len(extents) == 300
     for extent in extents[::37]:
         owner = owner_of(engines, extent)
-        assert drive(VersionReferrer().referenced(engines.meta, owner, [extent])) == {extent}
+        assert drive(VersionReferrer().referenced(engines.meta, {owner: [extent]}))[owner] == {extent}
 
 
 def test_owners_of_what_never_was(engines, space):
     for referrer, owner in ((VersionReferrer(), b"o" + bytes(20) + b"key"), (PartReferrer(), b"p" + bytes(22))):
-        assert drive(referrer.referenced(engines.meta, owner, [NOWHERE])) == set()
+        assert drive(referrer.referenced(engines.meta, {owner: [NOWHERE]}))[owner] == set()
         assert relocate(engines, referrer, owner, {NOWHERE: NOWHERE}) == set()
 
 
@@ -118,4 +120,42 @@ def test_everything_moves_and_stays_readable(tmp_path):
         assert get(space, "box", key, version) == data
     drive(space.complete_upload("box", "open", upload, [(1, part.etag, None)]))
     assert get(space, "box", "open") == payload(2 * MIB, 9)
+    engines.close()
+
+
+class Counted:
+    """A reader as it is, but that counts in `rows` what is read through it in ranges, within transactions too."""
+
+    def __init__(self, reader, rows):
+        self.reader = reader
+        self.rows = rows
+
+    def __getattr__(self, name):
+        return getattr(self.reader, name)
+
+    async def range(self, start, end, limit, *, reverse=False):
+        found = await self.reader.range(start, end, limit, reverse=reverse)
+        self.rows.extend(key for key, _ in found)
+        return found
+
+    async def transact(self, fn):
+        return await self.reader.transact(lambda txn: fn(Counted(txn, self.rows)))
+
+
+def test_a_key_of_many_versions_is_not_walked_for_each_of_them(tmp_path):
+    engines = open_engines(tmp_path)
+    space = engines.space()
+    drive(space.create_bucket("box"))
+    drive(space.set_versioning("box", Versioning.ENABLED))
+    versions = [drive(space.put("box", "key", f"{number}".encode())).version_id for number in range(400)]
+    for version in versions[::2]:
+        drive(space.delete("box", "key", version))
+    engines.close()
+
+    engines = open_engines(tmp_path, seed=2)
+    rows = []
+    drive(compact(SimpleNamespace(segments=engines.segments, meta=Counted(engines.meta, rows), clock=engines.clock)))
+    assert len(rows) < 8 * len(versions)
+    for number, version in list(enumerate(versions))[1::2]:
+        assert get(engines.space(), "box", "key", version) == f"{number}".encode()
     engines.close()

@@ -71,8 +71,8 @@ class Racing:
         self.shelf = shelf
         self.act = act
 
-    async def referenced(self, reader, owner, extents):
-        return await self.shelf.referenced(reader, owner, extents)
+    async def referenced(self, reader, wanted):
+        return await self.shelf.referenced(reader, wanted)
 
     async def relocate(self, txn, owner, moves):
         found = await self.shelf.relocate(txn, owner, moves)

@@ -244,11 +244,12 @@ class Compaction:
             for owner in sharers or ([] if shared_only else [named]):
                 by_owner[owner].append(extent)
         pairs: list[Pair] = []
-        for owner, extents in by_owner.items():
-            referrer = self._referrers.get(owner[:1])
-            if referrer is not None:
-                found = await referrer.referenced(self._meta, owner, extents)
-                pairs += [(owner, extent) for extent in extents if extent in found]
+        for kind, referrer in self._referrers.items():
+            wanted = {owner: extents for owner, extents in by_owner.items() if owner[:1] == kind}
+            found = await referrer.referenced(self._meta, wanted)
+            pairs += [
+                (owner, extent) for owner, extents in found.items() for extent in wanted[owner] if extent in extents
+            ]
         return pairs
 
     async def _relocate(self, pairs: Sequence[Pair], moves: Mapping[Extent, Extent]) -> set[Pair]:

@@ -88,8 +88,11 @@ class Hold(Protocol):
 class Referrer(Protocol):
     """How a data model finds and rewrites its own references. Registered for the first byte of its owners."""
 
-    async def referenced(self, reader: Reader, owner: bytes, extents: Collection[Extent]) -> set[Extent]:
-        """Those of `extents` to which `owner` refers now."""
+    async def referenced(
+        self, reader: Reader, wanted: Mapping[bytes, Collection[Extent]]
+    ) -> Mapping[bytes, Collection[Extent]]:
+        """Of the extents wanted of each owner those to which it refers now. Asked for many owners at once, since some
+        lie together: the versions of a key."""
         ...
 
     async def relocate(self, txn: Transaction, owner: bytes, moves: Mapping[Extent, Extent]) -> set[Extent]:

@@ -108,9 +108,12 @@ class Shelf:
     async def names(self, limit: int = 100_000) -> list[bytes]:
         return [key[len(OWNER) :] for key, _ in await self._meta.range(OWNER, OWNER + _LAST, limit)]
 
-    async def referenced(self, reader: Reader, owner: bytes, extents: Collection[Extent]) -> set[Extent]:
-        packed = await reader.get(owner)
-        return set() if packed is None else set(unpack_extents(packed)) & set(extents)
+    async def referenced(self, reader: Reader, wanted: Mapping[bytes, Collection[Extent]]) -> dict[bytes, set[Extent]]:
+        found = {}
+        for owner, extents in wanted.items():
+            packed = await reader.get(owner)
+            found[owner] = set() if packed is None else set(unpack_extents(packed)) & set(extents)
+        return found
 
     async def relocate(self, txn: Transaction, owner: bytes, moves: Mapping[Extent, Extent]) -> set[Extent]:
         packed = await txn.get(owner)
