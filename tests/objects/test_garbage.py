@@ -6,6 +6,7 @@ import itertools
 import pytest
 
 from isotherm.devices.waiting import drive
+from isotherm.errors import Corrupt
 from isotherm.objects import garbage
 from isotherm.objects.space import Space
 from tests.objects.stores import MIB, TENANT, get, live_bytes, payload, rows_of, sweep
@@ -112,3 +113,22 @@ def test_other_tenants_garbage_is_theirs(engines, space):
     assert live_bytes(engines) == 2 * MIB
     assert sweep(engines, tenant=2) == 1
     assert live_bytes(engines) == 0
+
+
+def test_garbage_that_cannot_be_read_holds_up_no_other(engines, space):
+    for number in range(6):
+        drive(space.put("box", f"{number}", payload(2 * MIB, number)))
+    damaged = sorted(rows_of(engines)["P"].items())[2]
+
+    async def damage(txn):
+        txn.put(damaged[0], b"\xc1")
+
+    drive(engines.meta.transact(damage))
+    drive(space.delete_many("box", [(f"{number}", None) for number in range(6)]))
+    for _ in range(2):
+        with pytest.raises(Corrupt):
+            drive(garbage.sweep(engines.meta, engines.segments, TENANT, limit=4))
+        with pytest.raises(Corrupt):
+            drive(garbage.sweep(engines.meta, engines.segments, TENANT, limit=4))
+    assert live_bytes(engines) == 2 * MIB
+    assert len(rows_of(engines)["X"]) == 1

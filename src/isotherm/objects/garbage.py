@@ -7,8 +7,7 @@ reader may have opened the subject before, the work waits.
 
 from __future__ import annotations
 
-import msgspec
-
+from isotherm.errors import Corrupt
 from isotherm.meta.port import STAMP_BYTES, Meta, Transaction
 from isotherm.objects.layout import (
     STAMP_TAIL,
@@ -22,22 +21,24 @@ from isotherm.objects.layout import (
     tag_index,
     tag_set,
 )
-from isotherm.objects.records import decode_part
+from isotherm.objects.records import decode_part, decode_tag
 from isotherm.segments.port import Segments
 
 _ROWS_A_TRANSACTION = 500
-
-_decode_tag = msgspec.msgpack.Decoder(tuple[str, str]).decode
 
 
 async def sweep(meta: Meta, segments: Segments, tenant: int, *, limit: int = 100) -> int:
     """Work on up to `limit` garbage rows of a tenant, one transaction each. Returns how many it worked on.
 
     Zero means that nothing is left but what waits for readers.
+
+    Raises:
+        Corrupt: some row cannot be read, whose garbage stays; all other work has been done.
     """
     prefix = table(tenant, b"X")
     start, done = prefix, 0
     waiting: bytes | None = None  # a stamp that has not settled; nor have any later ones
+    damage: Corrupt | None = None
     while rows := await meta.range(start, successor(prefix), limit - done):
         for row, value in rows:
             stamp = value[:STAMP_BYTES]
@@ -47,12 +48,18 @@ async def sweep(meta: Meta, segments: Segments, tenant: int, *, limit: int = 100
                 waiting = stamp
                 continue
             kind, identity = row[len(prefix) : len(prefix) + 1], row[STAMP_TAIL]
-            if kind == b"m":
-                await _dismantle(meta, segments, tenant, identity)
+            try:
+                if kind == b"m":
+                    await _dismantle(meta, segments, tenant, identity)
+                else:
+                    await _remove_tag_set(meta, tenant, identity, value[STAMP_BYTES:])
+            except Corrupt as error:
+                damage = error
             else:
-                await _remove_tag_set(meta, tenant, identity, value[STAMP_BYTES:])
-            done += 1
+                done += 1
         start = rows[-1][0] + b"\0"
+    if damage is not None:
+        raise damage
     return done
 
 
@@ -77,7 +84,7 @@ async def _remove_tag_set(meta: Meta, tenant: int, identity: bytes, position: by
         prefix = tag_set(tenant, identity)
         rows = await txn.range(prefix, successor(prefix), _ROWS_A_TRANSACTION)
         for row, value in rows:
-            name, tag = _decode_tag(value)
+            name, tag = decode_tag(value)
             txn.delete(tag_index(tenant, name, tag) + position)
             txn.delete(row)
         if len(rows) < _ROWS_A_TRANSACTION:

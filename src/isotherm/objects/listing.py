@@ -113,7 +113,7 @@ async def list_objects(
         start = _start(_raw(after), _raw(prefix), _raw(delimiter)) if after else _raw(prefix)
         if limit:
             await walk.run(start, _FIRST)
-    entries = [as_entry(value, key.decode(), True) for key, _, value in walk.rows]
+    entries = [as_entry(value, key, True) for key, _, value in walk.rows]
     return Listing(entries, [p.decode() for p in walk.prefixes], walk.last[0].decode() if walk.last else None)
 
 
@@ -210,7 +210,7 @@ async def _version_entries(context: Context, reader: Reader, bucket: Bucket, row
         if not live and key != previous and is_marker(value):  # a marker may be the newest; another version never is
             newest = await _newest_tie(context, reader, bucket, key)
             latest = newest == tie
-        entries.append(as_entry(value, key.decode(), latest))
+        entries.append(as_entry(value, key, latest))
         previous = key
     return entries
 

@@ -162,11 +162,17 @@ def decode_record(row: bytes) -> Record:
 
 
 def is_marker(row: bytes) -> bool:
-    return bool(row[_AT_FLAGS] & MARKER)
+    return bool(_flags(row) & MARKER)
 
 
 def is_null(row: bytes) -> bool:
-    return bool(row[_AT_FLAGS] & NULL)
+    return bool(_flags(row) & NULL)
+
+
+def _flags(row: bytes) -> int:
+    if len(row) < _STAMPED.size:
+        raise Corrupt("an object record is cut short")
+    return row[_AT_FLAGS]
 
 
 def as_version(record: Record, key: str, *, latest: bool) -> Version:
@@ -190,19 +196,25 @@ def as_version(record: Record, key: str, *, latest: bool) -> Version:
     )
 
 
-def as_entry(row: bytes, key: str, latest: bool) -> Entry:
-    stamp, _, flags, size, modified, etag, etag_parts, _, _, _, kind, _ = _STAMPED.unpack_from(row)
-    return Entry(
-        key,
-        size,
-        modified,
-        f"{etag.hex()}-{etag_parts}" if etag_parts else etag.hex(),
-        "null" if flags & NULL else stamp.hex(),
-        latest,
-        bool(flags & MARKER),
-        _ALGORITHMS[kind & ~_COMPOSITE],
-        kind >= _COMPOSITE,
-    )
+def as_entry(row: bytes, key: bytes, latest: bool) -> Entry:
+    """What a listing shows of a version. Raises as `decode_record`, but looks only at what it shows."""
+    try:
+        stamp, version, flags, size, modified, etag, etag_parts, _, _, _, kind, _ = _STAMPED.unpack_from(row)
+        if version != VERSION:
+            raise Unsupported(f"object record of format {version}; this program reads {VERSION}")
+        return Entry(
+            key.decode(),
+            size,
+            modified,
+            f"{etag.hex()}-{etag_parts}" if etag_parts else etag.hex(),
+            "null" if flags & NULL else stamp.hex(),
+            latest,
+            bool(flags & MARKER),
+            _ALGORITHMS[kind & ~_COMPOSITE],
+            kind >= _COMPOSITE,
+        )
+    except (struct.error, LookupError, UnicodeDecodeError) as error:
+        raise Corrupt(f"the record of {key!r} cannot be read: {error}") from error
 
 
 class _Versioned(msgspec.Struct, array_like=True, frozen=True):
@@ -343,3 +355,16 @@ def decode_index(row: bytes) -> list[tuple[int, int]]:
     if row[0] != VERSION:
         raise Unsupported(f"manifest of format {row[0]}; this program reads {VERSION}")
     return [(packed >> 48, packed & ((1 << 48) - 1)) for (packed,) in _INDEX.iter_unpack(row[1:])]
+
+
+def encode_tag(name: str, value: str) -> bytes:
+    """A tag of a tag set."""
+    return msgspec.msgpack.encode((name, value))
+
+
+_decode_tag = msgspec.msgpack.Decoder(tuple[str, str]).decode
+
+
+@_refusing
+def decode_tag(row: bytes) -> tuple[str, str]:
+    return _decode_tag(row)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import msgspec
 from msgspec.structs import replace
 
 from isotherm.errors import Invalid
@@ -30,14 +29,11 @@ from isotherm.objects.layout import (
 from isotherm.objects.locate import locate
 from isotherm.objects.model import Found, Version
 from isotherm.objects.names import check_tags, encode_key
-from isotherm.objects.records import NO_ID, Record, as_version, decode_record
+from isotherm.objects.records import NO_ID, Record, as_version, decode_record, decode_tag, encode_tag
 
 _INLINE_TAGS_MOST = 50
 _INLINE_BYTES_MOST = 2_048
 _ROWS_A_READ = 10_000
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(tuple[str, str]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +57,7 @@ class TagRows:
         if self.tag_set:
             prefix = tag_set(tenant, self.tag_set)
             for name, value in self.tags.items():
-                txn.put(prefix + tag_component(name), _encode((name, value)))
+                txn.put(prefix + tag_component(name), encode_tag(name, value))
 
 
 def plan_tags(context: Context, tags: Mapping[str, str], *, already: bytes = NO_ID) -> TagRows:
@@ -82,7 +78,7 @@ async def read_tags(context: Context, reader: Reader, record: Record) -> Mapping
     found: dict[str, str] = {}
     while True:
         rows = await reader.range(start, end, _ROWS_A_READ)
-        found.update(_decode(value) for _, value in rows)
+        found.update(decode_tag(value) for _, value in rows)
         if len(rows) < _ROWS_A_READ:
             return found
         start = rows[-1][0] + b"\0"
@@ -142,7 +138,7 @@ async def _planned(
     for name in tags:
         row = await txn.get(prefix + tag_component(name))
         if row is not None:
-            stale[name] = _decode(row)[1]
+            stale[name] = decode_tag(row)[1]
     return stale, plan_tags(context, tags, already=record.tag_set)
 
 
