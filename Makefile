@@ -1,6 +1,6 @@
 # Every target makes and fills .venv by itself (tools/venv); Python 3.11 or newer with venv and pip is all that is needed.
 #
-#   make demo  [KEEP=1]              the main job, on real documents, with a crash in the middle
+#   make demo  [KEEP=1]              the main job, on real documents, with two crashes; KEEP=1 leaves it running
 #   make test  [ARGS="-k feed -x"]   all tests
 #   make check                       format, lint, types, imports, architecture
 #   make bench ROOM=s3 [QUICK=1]     a room's benchmarks: benchmarks/results/<room>.json and FIGURE lines

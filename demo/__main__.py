@@ -97,6 +97,10 @@ def main() -> int:
     except RuntimeError as error:
         screen.alarm(str(error))
         return 1
+    except KeyboardInterrupt:
+        screen.say("")
+        screen.say("Interrupted. The platform has been stopped; the next run begins anew.")
+        return 130
     return 0
 
 
