@@ -37,6 +37,7 @@ REFUSED_HEADERS = {
     "x_amz_bucket_object_lock_enabled": "true",
     "x_amz_copy_source_server_side_encryption_customer_key": "x",
     "x_amz_rename_source": "x",
+    "x_amz_api_version": "2038-01-19",
     "x_amz_unheard_of": "x",
     "x_amz_source_expected_bucket": "x",
     "content_range": "bytes 0-1/5",
@@ -69,6 +70,8 @@ def test_headers_that_ask_for_what_is_so_anyway_are_understood(s3, bucket):
     assert s3("PUT", "/bucket/k", b"x", x_amz_storage_class="STANDARD", x_amz_request_payer="requester").status == 200
     assert s3("PUT", "/bucket2", x_amz_object_ownership="BucketOwnerEnforced").status == 200
     assert s3("PUT", "/bucket3", x_amz_bucket_object_lock_enabled="false").status == 200
+    for method, target in (("HEAD", "/bucket"), ("GET", "/bucket"), ("PUT", "/bucket/k"), ("GET", "/bucket/k")):
+        assert s3(method, target, x_amz_api_version="2006-03-01").status == 200
     assert s3("PUT", "/bucket/k", b"x", x_amz_acl="public-ready").code == "InvalidArgument"
 
 

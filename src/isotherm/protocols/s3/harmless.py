@@ -1,8 +1,9 @@
 """Headers a verb need not know: those of HTTP and of signing, and those that ask for what this store is anyway. Pure.
 
 The latter are understood by their value. An ACL that gives nobody but the owner anything is what every bucket has. There is
-one storage class, STANDARD. There are no locks, so there is none to bypass. An expected owner is compared. Any other value is
-answered 501, or 400 where S3 does not know it either.
+one storage class, STANDARD. There are no locks, so there is none to bypass. There is one version of the interface, which the
+C++ SDK names in every request (pyarrow's S3FileSystem is built on it). An expected owner is compared. Any other value is answered
+501, or 400 where S3 does not know it either.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ def _only(name: str, *accepted: str) -> Callable[[Request, str], None]:
 
 CHECKED: dict[str, Callable[[Request, str], None]] = {
     "x-amz-acl": _acl,
+    "x-amz-api-version": _only("x-amz-api-version", "2006-03-01"),
     "x-amz-expected-bucket-owner": _owner,
     "x-amz-source-expected-bucket-owner": _owner,
     "x-amz-storage-class": _only("x-amz-storage-class", "STANDARD"),
