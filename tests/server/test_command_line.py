@@ -14,7 +14,7 @@ def test_help_names_every_command():
 
 
 def test_version_is_told():
-    assert run("version").stdout == f"isotherm {__version__}\n"
+    assert run("version").stdout == run("--version").stdout == f"isotherm {__version__}\n"
 
 
 def test_help_loads_no_engine_and_no_server():

@@ -38,6 +38,12 @@ def test_a_pair_made_beside_the_server_signs_until_it_is_revoked(server):
     assert states(server)[pair["access_key"]] == "revoked"
 
 
+def test_a_narrow_terminal_shows_access_keys_whole(server, monkeypatch):
+    pair = keys(server, "create", "--description", "a robot that has a lot to say about itself", "--json")
+    monkeypatch.setenv("COLUMNS", "60")
+    assert pair["access_key"] in run("keys", "list", "--data", server.data).stdout
+
+
 def test_a_rotated_pair_goes_on_for_its_grace_and_the_new_one_works(server):
     old = keys(server, "create", "--json")
     fresh = keys(server, "rotate", old["access_key"], "--grace", "3600", "--json")

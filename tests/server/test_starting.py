@@ -83,7 +83,8 @@ def test_a_taken_port_is_named_and_nothing_else_is_left_running(tmp_path):
         port = taken.getsockname()[1]
         done = run("serve", "--data", tmp_path / "data", "--port", port, "--admin-port", "0")
     assert done.returncode == 75
-    assert done.stderr == f"isotherm: port {port} on 127.0.0.1 is taken by another program; choose another port\n"
+    told = f"port {port} on 127.0.0.1 is taken by another program; choose others with --port and --admin-port"
+    assert done.stderr == f"isotherm: {told}\n"
 
 
 def test_another_version_of_the_directory_is_refused_with_the_command(tmp_path):

@@ -65,7 +65,7 @@ class ServerLock:
         kept = locks.KeptLock(_open_lock(self._directory))
         if not locks.try_lock(kept.fd, _SERVER, 1):
             kept.close()
-            raise Unavailable(f"another server is running on {self._directory}")
+            raise Unavailable(f"a server is running on {self._directory}; stop it first")
         for _ in range(_ATTEMPTS):
             if locks.try_lock(kept.fd, _TURN, 1):
                 break
