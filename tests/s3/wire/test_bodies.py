@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from isotherm.errors import NotFound
+from isotherm.protocols.s3.framing import ChunkFraming
 from isotherm.protocols.s3.limits import S3Settings
 from isotherm.protocols.s3.wire import Reply
 from tests.s3.wire.harness import EMPTY, Wire, answers, missing, run, sign, talk
@@ -22,6 +23,15 @@ def test_a_chunked_body_is_understood_and_has_no_declared_size():
     first, second = talk(chunked("/b/k", b"5\r\nhello\r\nA\r\n, world...\r\n0\r\n\r\n"), sign("GET", "/b/l"))
     assert (first.body, first.headers["x-size"]) == (b"hello, world...", "None")
     assert second.status == 200
+
+
+def test_chunks_of_a_byte_are_handed_on_together_and_large_ones_as_they_lie():
+    pieces, rest = ChunkFraming().feed(b"1\r\nX\r\n" * 10_000 + b"0\r\n\r\nnext")
+    assert (pieces, rest) == ([b"X" * 10_000], b"next")
+    large = b"4000\r\n" + bytes(0x4000) + b"\r\n"
+    pieces, rest = ChunkFraming().feed(large * 20)
+    assert [type(piece) for piece in pieces] == [memoryview] * 20
+    assert rest is None
 
 
 def test_http_trailers_are_read_over():

@@ -7,6 +7,7 @@ Stricter than RFC 9112 §7.1 allows: CR LF only, no extension unless a subclass 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from isotherm.errors import IsothermError
@@ -17,8 +18,12 @@ SIZE_DIGITS_MOST = 15
 LINE_BYTES_MOST = 512
 TRAILER_BYTES_MOST = 8_192
 TRAILERS_MOST = 16
+PIECES_MOST = 8  # of one `feed`, where they are shorter than PIECE_BYTES_LEAST: a view weighs 200 bytes
+PIECE_BYTES_LEAST = 2_048
 
 _HEX = frozenset(b"0123456789abcdefABCDEF")
+_LINE_END = re.compile(rb"\r\n").match
+_SIZE_LINE = re.compile(rb"([0-9a-fA-F]{1,15})\r\n").match
 
 
 class LengthFraming:
@@ -79,7 +84,10 @@ class ChunkFraming:
         return refusals.bad_request(why)
 
     def feed(self, data: Buffer) -> tuple[Sequence[Buffer], bytes | None]:
-        """Pieces are views of `data`. Raises what `refusal` makes, or a hook of a subclass."""
+        """Pieces are views of `data`, or copies where chunks are so small that views would weigh more than they show.
+
+        Raises what `refusal` makes, or a hook of a subclass.
+        """
         pieces: list[Buffer] = []
         view = memoryview(data)
         at, end = 0, len(view)
@@ -95,8 +103,18 @@ class ChunkFraming:
                     self._state = self._END
             elif self._state == self._DONE:
                 break
+            elif self._line or self._state == self._TRAILER:
+                at = self._take_line(view, at)
+            elif self._state == self._END and _LINE_END(view, at):
+                at += 2
+                self._state = self._SIZE
+            elif self._state == self._SIZE and (size := _SIZE_LINE(view, at)) is not None:
+                at = size.end()
+                self._size_read(size[1])
             else:
                 at = self._take_line(view, at)
+        if len(pieces) > PIECES_MOST and end < len(pieces) * PIECE_BYTES_LEAST:
+            pieces = [b"".join(pieces)]
         if self._state == self._DONE:
             return pieces, bytes(view[at:])
         return pieces, None
