@@ -17,8 +17,9 @@ from isotherm.movers.backup.take import back_up, remove_old
 from isotherm.movers.compaction import Compaction, CompactionSettings
 from isotherm.objects import garbage
 from isotherm.objects.referrer import PartReferrer, VersionReferrer
+from isotherm.segments import accounting
 from tests.movers.stores import checked_at, contents, files, kinds, opened, space_of
-from tests.objects.stores import payload
+from tests.objects.stores import compact, payload
 
 PROGRAM = "0.1.0"
 
@@ -225,7 +226,8 @@ def test_secrets_are_left_out(filled, tmp_path):
         assert not path.is_file() or secret not in path.read_bytes()
 
 
-def test_a_segment_sealed_anew_by_a_restored_store_is_another_file(tmp_path):
+@pytest.mark.parametrize("first", ["store", "again"])
+def test_a_segment_sealed_anew_by_a_restored_store_is_another_file(first, tmp_path):
     """A store and what was restored from it go on apart, and may seal the same segment at different lengths."""
     engines = opened(tmp_path / "store")
     space = space_of(engines)
@@ -236,9 +238,40 @@ def test_a_segment_sealed_anew_by_a_restored_store_is_another_file(tmp_path):
     engines.close()
     restored(tmp_path / "backup", tmp_path / "again")
     put(tmp_path / "again", "two", b"only in the second")
-    first = backed_up(tmp_path / "store", tmp_path / "backup").manifest
-    second = backed_up(tmp_path / "again", tmp_path / "backup").manifest
-    for manifest, keys in ((first, {"both", "one"}), (second, {"both", "two"})):
+    keys_of = {"store": {"both", "one"}, "again": {"both", "two"}}
+    for name in sorted(keys_of, key=lambda name: name != first):
+        manifest = backed_up(tmp_path / name, tmp_path / "backup").manifest
         place = tmp_path / f"of {manifest.generation}"
         assert kinds(restored(tmp_path / "backup", place, generation=manifest.generation).checked) == {}
-        assert {key for _, key, _ in read(place)} == keys
+        assert {key for _, key, _ in read(place)} == keys_of[name]
+
+
+def test_a_shared_segment_that_has_lost_bytes_is_copied_anew(filled, held, tmp_path):
+    backed_up(filled, tmp_path / "backup")
+    victim = max((tmp_path / "backup" / "segments").iterdir(), key=lambda path: path.stat().st_size)
+    victim.write_bytes(victim.read_bytes()[:-1])
+    assert backed_up(filled, tmp_path / "backup").copied_segments == 1
+    restored(tmp_path / "backup", tmp_path / "again")
+    assert read(tmp_path / "again") == held
+
+
+def test_emptied_segments_are_left_out_and_forgotten(filled, held, tmp_path):
+    """They wait for a reader when the backup is made; what comes back has neither their files nor their rows."""
+    engines = opened(filled, seed=2)
+
+    async def back_up_while_somebody_reads():
+        async with engines.segments.reading():
+            await compact(engines)
+            rows = await accounting.segment_rows(engines.meta)
+            assert any(row.state is accounting.State.EMPTIED for _, row in rows)
+            return back_up(engines.opened(), tmp_path / "backup", PROGRAM)
+
+    made = drive(back_up_while_somebody_reads())
+    engines.close()
+    assert len(made.manifest.segments) < len(files(filled))
+    restored(tmp_path / "backup", tmp_path / "again")
+    again = opened(tmp_path / "again", seed=3)
+    rows = drive(accounting.segment_rows(again.meta))
+    assert {f"{segment:016x}.seg" for segment, _ in rows} == set(files(tmp_path / "again"))
+    assert contents(again) == held
+    again.close()

@@ -72,6 +72,18 @@ def test_where_damage_leaves_open_what_refers_to_what_nothing_is_dropped(filled,
     assert kinds(before)["tag-unindexed"] > kinds(after).get("tag-unindexed", 0), "what is derived is put back"
 
 
+def test_garbage_that_cannot_be_read_stops_no_repair(filled, tmp_path):
+    engines = opened(filled, seed=2)
+    rows = rows_of(engines)
+    garbage = next(row[-16:] for row in rows["X"] if row[5:6] == b"m")
+    change(engines, {next(row for row in rows["P"] if row[5:21] == garbage): b"\x01"})
+    engines.close()
+    damage(filled, damages.tag_unindexed)
+    before, after = repaired_at(filled, tmp_path)
+    assert kinds(before)["tag-unindexed"] > kinds(after).get("tag-unindexed", 0)
+    assert kinds(after)["row-damaged"] == 1
+
+
 def test_orphaned_parts_give_their_bytes_back(filled, tmp_path):
     damage(filled, damages.manifest_orphan)
     found = checked_at(filled, tmp_path)
