@@ -333,3 +333,26 @@ def test_a_verb_that_fails_later_than_its_body_is_told_all_the_same():
 
     first, second = talk(sign("PUT", "/b/k", body=bytes(100_000)), sign("GET", "/b/l"), dispatch=dispatch)
     assert (first.code, second.code) == ("NoSuchKey", "NoSuchKey")
+
+
+# pieces -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [8_192, 20_000, 100_000])
+def test_pieces_are_neither_empty_nor_needlessly_small(size):
+    sizes = []
+
+    async def dispatch(request):
+        async for piece in request.body.pieces:
+            sizes.append(len(piece))
+        return Reply()
+
+    body = b"%x\r\n%b\r\n" % (size, b"x" * size) * 20 + b"0\r\n\r\n"
+    head = sign(
+        "PUT", "/b/k", {"x-amz-decoded-content-length": str(20 * size)}, payload="STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+    )
+    [answer] = talk(head.replace(b"content-length: 0", b"content-length: %d" % len(body)) + body, dispatch=dispatch)
+    assert answer.status == 200
+    assert sum(sizes) == 20 * size
+    assert min(sizes) > 0
+    assert len(sizes) <= 20 + 20 * size // 4096

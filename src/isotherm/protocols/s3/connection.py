@@ -14,7 +14,6 @@ Everything happens on one loop's thread.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
 from typing import cast
 
 from isotherm.devices.waiting import start_eagerly
@@ -210,8 +209,6 @@ class S3Connection(asyncio.Protocol):
         finally:
             if isinstance(body, Ranged):
                 body.reading.close()
-            elif isinstance(body, AsyncGenerator):
-                await body.aclose()
 
     def _head(self, exchange: Exchange, reply: Reply) -> bytes:
         head = exchange.head

