@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
-import http.client
 import os
 import re
 import subprocess
@@ -99,31 +98,11 @@ def authorization(site: Site, method: str, target: Target, payload_hash: str, da
     return f"AWS4-HMAC-SHA256 Credential={site.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
 
 
-def signed_headers(site: Site, method: str, target: Target, payload_hash: str) -> dict[str, str]:
-    date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    return {
-        "x-amz-date": date,
-        "x-amz-content-sha256": payload_hash,
-        "Authorization": authorization(site, method, target, payload_hash, date),
-    }
-
-
-def make_bucket(site: Site) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", site.port)
-    payload_hash = hashlib.sha256(b"").hexdigest()
-    connection.request("PUT", "/bench", headers=signed_headers(site, "PUT", Target("/bench"), payload_hash))
-    answer = connection.getresponse()
-    if answer.status != 200:
-        raise SystemExit(f"{site.name}: the bucket could not be made: {answer.status} {answer.read()!r}")
-    connection.close()
-
-
 class Replay:
     """A wrk script that cycles over signed requests. Made shortly before it runs: signatures last 15 minutes."""
 
     def __init__(self, scratch: Path, site: Site, method: str, targets: Sequence[Target], body: Path | None = None):
         self.site = site
-        self.targets = targets
         payload_hash = hashlib.sha256(body.read_bytes() if body else b"").hexdigest()
         date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         stem = scratch / f"{site.name}-{method}-{os.urandom(4).hex()}"

@@ -8,29 +8,28 @@ from __future__ import annotations
 
 import os
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import isotherm
 from benchmarks.s3 import _peers
-from benchmarks.s3._load import Outcome, Replay, Site, Target, alternate, make_bucket
+from benchmarks.s3._load import Outcome, Replay, Target, alternate
 from benchmarks.s3._report import arguments, figure, write
 
 _BODY_BYTES = 4_096
 _LISTED = 5_000
+_FILLERS = 32
 
 
-def _fill(scratch: Path, site: Site, body: Path, keys: int) -> None:
-    """Create the bucket and write the keys through the protocol."""
-    make_bucket(site)
-    targets = [Target(f"/bench/n/{number:06d}") for number in range(keys)]
-    for replay in (Replay(scratch, site, "PUT", targets, body), Replay(scratch, site, "PUT", _listed(), body)):
-        written = 0
-        while written < len(replay.targets):
-            written += replay.run(2).requests
-    print(f"{site.name}: {keys} keys written", flush=True)
-
-
-def _listed() -> list[Target]:
-    return [Target(f"/bench/l/{number:06d}") for number in range(_LISTED)]
+def _fill(data: Path, body: bytes, keys: int) -> None:
+    """Write the keys from a program; the server is started afterwards."""
+    with isotherm.open(data) as store:
+        store.create_bucket("bench")
+        names = [f"n/{number:06d}" for number in range(keys)] + [f"l/{number:06d}" for number in range(_LISTED)]
+        with ThreadPoolExecutor(_FILLERS) as pool:
+            for _ in pool.map(lambda key: store.put("bench", key, body), names):
+                pass
+    print(f"{len(names)} keys written", flush=True)
 
 
 def _files(directory: Path, body: bytes, keys: int) -> None:
@@ -55,12 +54,12 @@ def main() -> None:
         body = scratch / "body"
         body.write_bytes(os.urandom(_BODY_BYTES))
         _files(scratch / "rclone", body.read_bytes(), keys)
+        _fill(scratch / "data", body.read_bytes(), keys)
         with (
             _peers.isotherm(scratch / "data") as ours,
             _peers.nginx(scratch, body) as plain,
             _peers.rclone(scratch / "rclone") as peer,
         ):
-            _fill(scratch, ours, body, keys)
             some = [Target(f"/bench/n/{number * 7919 % keys:06d}") for number in range(min(keys, 50_000))]
             print("GET 4 KiB", flush=True)
             get = alternate([Replay(scratch, site, "GET", some) for site in (ours, plain, peer)], rounds, seconds)
