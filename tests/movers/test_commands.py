@@ -52,7 +52,7 @@ def test_the_exit_status_says_how_bad_it_is(isotherm, filled, tmp_path):
     code, out, _ = isotherm("fsck", "--data", filled)
     assert code == 2
     assert "plain/key 0010 cannot be read whole" in out
-    assert "1 versions cannot be read whole" in out
+    assert "1 version cannot be read whole" in out
     code, _, err = isotherm("fsck", "--data", tmp_path / "nowhere")
     assert code == 8
     assert "holds no Isotherm store" in err
@@ -73,7 +73,7 @@ def test_a_repair_says_what_it_found_and_how_it_left_the_store(isotherm, filled,
     damaged(filled, damages.tag_index_stale)
     code, out, _ = isotherm("fsck", "--data", filled, "--repair")
     assert code == 0
-    assert "1 repairs made" in out
+    assert "Repairs made: 1." in out
     assert out.rstrip().splitlines()[-1].startswith("Clean:")
     code, out, _ = isotherm("fsck", "--data", filled, "--repair", "--json")
     told = json.loads(out)

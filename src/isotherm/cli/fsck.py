@@ -130,7 +130,7 @@ def _repair(data: Path | None, quick: bool, scratch: Path | None, as_json: bool)
         return after.exit_code
     if after is not before:
         _print(before, verdict=False)
-        typer.echo(f"\n{after.repaired:,} repairs made. Checked again:\n")
+        typer.echo(f"\nRepairs made: {after.repaired:,}. Checked again:\n")
     _print(after)
     return after.exit_code
 

@@ -93,9 +93,15 @@ def _verdict(report: Report) -> Text:
     took = f"  ({report.elapsed_s:.1f} s)"
     if errors:
         damaged = report.counts.get(Kind.OBJECT_DAMAGED, 0)
-        what = f"{damaged:,} versions cannot be read whole" if damaged else "no object is lost so far"
-        return Text(f"\nDamage: {errors:,} errors; {what}.", style="bold red").append(took, "dim")
+        what = f"{_counted(damaged, 'version')} cannot be read whole" if damaged else "no object is lost so far"
+        return Text(f"\nDamage: {_counted(errors, 'error')}; {what}.", style="bold red").append(took, "dim")
     if waste:
-        return Text(f"\nNothing is lost; {waste:,} things waste space.", style="bold yellow").append(took, "dim")
+        return Text(f"\nNothing is lost; space is wasted in {_counted(waste, 'place')}.", style="bold yellow").append(
+            took, "dim"
+        )
     proof = "every object is readable" if report.payload_verified else "every object is where it should be"
     return Text(f"\nClean: {proof} and every byte accounted for.", style="bold green").append(took, "dim")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
