@@ -22,6 +22,8 @@ from isotherm.meta.lmdb.environment import Environment, explain
 from isotherm.meta.member import Member, NewEpoch, Outcome, Request, Trim
 from isotherm.meta.port import invert
 
+_SHORT_WRITE = "Input/output error"  # LMDB's word for a write that a full medium cut short, as for a real one
+
 ROUND_BYTES = 16 << 20  # of requests in one LMDB transaction: bounds its dirty pages
 
 
@@ -62,10 +64,15 @@ class BatchCommitter:
             return self._failed(error)
 
     def _replayable(self, error: lmdb.Error) -> bool:
-        return isinstance(explain(error, ""), NoSpace)
+        return isinstance(self._explained(error), NoSpace)
+
+    def _explained(self, error: lmdb.Error) -> IsothermError:
+        if _SHORT_WRITE in str(error) and self._environment.free_bytes() < ROUND_BYTES:
+            return NoSpace(f"cannot commit: the medium is full ({error})")
+        return explain(error, "cannot commit")
 
     def _failed(self, error: lmdb.Error) -> IsothermError:
-        explained = explain(error, "cannot commit")
+        explained = self._explained(error)
         if isinstance(explained, Unavailable) and not isinstance(error, lmdb.ReadersFullError):
             self.failure = str(explained)
         return explained

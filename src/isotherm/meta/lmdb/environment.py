@@ -21,6 +21,7 @@ import lmdb
 from lmdb import _envid
 
 from isotherm.devices import durable, filesystems
+from isotherm.devices.drive import SystemDrive
 from isotherm.devices.fork import ForkGuard
 from isotherm.errors import Closed, Corrupt, Invalid, IsothermError, Misuse, NoSpace, Unavailable, VersionMismatch
 from isotherm.ids import Ids
@@ -94,6 +95,10 @@ class Environment:
             with suppress(lmdb.Error):  # it has ended already where the commit failed
                 txn.abort()
             raise
+
+    def free_bytes(self) -> int:
+        """Of the file system it lies on, for this user."""
+        return SystemDrive().free_bytes(self.path)
 
     def clear_stale_readers(self) -> int:
         """Free the reader slots of processes that have died; how many."""
