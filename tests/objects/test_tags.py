@@ -6,7 +6,7 @@ import pytest
 
 from isotherm.devices.waiting import drive
 from isotherm.errors import Invalid, NotFound
-from isotherm.objects.model import Versioning
+from isotherm.objects.model import Attributes, Versioning
 from tests.objects.stores import MIB, get, live_bytes, rows_of, sweep
 
 
@@ -282,3 +282,32 @@ def test_tags_of_an_upload_are_indexed_when_it_is_complete(space):
     drive(space.complete_upload("box", "key", upload, [(1, part.etag, None)]))
     assert found(space, {"tag-000000": "v0"}) == [("box", "key")]
     assert tags(space) == many(60)
+
+
+def test_tags_whose_index_is_too_much_for_one_transaction(space, engines):
+    """A tag has an index row that names its object: many tags of a long key are refused before a byte is written."""
+    wanted = many(9_000)
+    long = "k" * 1_024
+    drive(space.put("box", long, b"x"))
+    upload = drive(space.create_upload("box", long)).id
+    before = rows_of(engines)
+    for call in (
+        space.put("box", long, b"y", tags=wanted),
+        space.set_tags("box", long, wanted),
+        space.set_tags("box", long, wanted, replace=False),
+        space.copy("box", long, "box", long, attributes=Attributes({}, {"a": "b"}), tags=wanted),
+        space.create_upload("box", "key", tags=many(5_000)),
+    ):
+        with pytest.raises(Invalid) as refused:
+            drive(call)
+        assert refused.value.code == "EntityTooLarge"
+    assert rows_of(engines) == before
+    for start in range(0, 9_000, 4_500):
+        drive(space.set_tags("box", long, many(4_500, start=start), replace=False))
+    assert tags(space, long) == wanted
+    with pytest.raises(Invalid) as refused:
+        drive(space.copy("box", long, "box", long[1:]))
+    assert refused.value.code == "EntityTooLarge"
+    drive(space.copy("box", long, "box", "short"))
+    assert tags(space, "short") == wanted
+    drive(space.abort_upload("box", long, upload))

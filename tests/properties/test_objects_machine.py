@@ -381,7 +381,7 @@ QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_to
 
 def test_objects_are_what_a_dictionary_says():
     some = settings(
-        max_examples=150, stateful_step_count=50, deadline=None, derandomize=True, suppress_health_check=QUIET
+        max_examples=100, stateful_step_count=50, deadline=None, derandomize=True, suppress_health_check=QUIET
     )
     run_state_machine_as_test(Objects, settings=some)
 

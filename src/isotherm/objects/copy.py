@@ -44,9 +44,9 @@ async def copy(
     algorithm: Algorithm | None,
 ) -> Version:
     """See `Space.copy`."""
-    encode_key(key)
+    raw_key = encode_key(key)
     if tags is not None:
-        check_tags(tags)
+        check_tags(tags, raw_key)
     if source == (bucket_name, key, None) and attributes is None:
         raise Invalid(
             "This copy request is illegal because it is trying to copy an object to itself without changing the "
@@ -70,11 +70,13 @@ async def copy(
             txn,
             source,
             origin,
-            object_owner(context.tenant, target.id, reference, encode_key(key)),
+            object_owner(context.tenant, target.id, reference, raw_key),
             reference,
             live=live,
         )
-        tag_rows = plan_tags(context, tags if tags is not None else await read_tags(context, txn, origin))
+        carried = tags if tags is not None else await read_tags(context, txn, origin)
+        check_tags(carried, raw_key)
+        tag_rows = plan_tags(context, carried)
         draft = replace(
             origin,
             flags=SHARED,

@@ -33,6 +33,8 @@ from isotherm.objects.records import decode_part, decode_upload, encode_part, en
 from isotherm.objects.write import etag_of
 from isotherm.segments.port import Buffer
 
+_TAGS_BYTES_MOST = 64_000  # they lie in the upload's row until it is complete
+
 
 async def create(
     context: Context,
@@ -45,7 +47,11 @@ async def create(
 ) -> Upload:
     """See `Space.create_upload`."""
     raw_key = encode_key(key)
-    check_tags(tags)
+    if check_tags(tags, raw_key) > _TAGS_BYTES_MOST:
+        raise Invalid(
+            f"An upload takes at most {_TAGS_BYTES_MOST} bytes of tags: set more when it is complete.",
+            code="EntityTooLarge",
+        )
     if full_object and (algorithm is None or not supports_full_object(algorithm)):
         raise Invalid(
             "The FULL_OBJECT checksum type cannot be used with this checksum algorithm.", code="InvalidRequest"

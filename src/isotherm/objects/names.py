@@ -15,6 +15,8 @@ from isotherm.objects.model import KEY_BYTES_MOST, TAGS_BYTES_MOST
 _BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9.-]{1,61})[a-z0-9]")
 _ADDRESS = re.compile(r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}")
 _TAG_BYTES_MOST = 64_000
+_TAG_ROWS_BYTES = 100  # of a tag's two rows, beside the tag, which may be in both, and the object's key
+_ROWS_BYTES_MOST = 9_500_000  # meta.port.TRANSACTION_BYTES, less what else goes into the transaction
 
 
 def check_bucket(name: str) -> None:
@@ -43,8 +45,12 @@ def encode_key(key: str) -> bytes:
     return raw
 
 
-def check_tags(tags: Mapping[str, str]) -> int:
-    """The bytes of all keys and values. Raises Invalid(InvalidTag | EntityTooLarge)."""
+def check_tags(tags: Mapping[str, str], raw_key: bytes = b"") -> int:
+    """The bytes of all keys and values. Raises Invalid(InvalidTag | EntityTooLarge).
+
+    Args:
+        raw_key: of the object they are for: each tag has an index row that names it, and all go into one transaction.
+    """
     total = 0
     for name, value in tags.items():
         try:
@@ -58,4 +64,10 @@ def check_tags(tags: Mapping[str, str]) -> int:
         total += size
     if total > TAGS_BYTES_MOST:
         raise Invalid(f"One call takes at most {TAGS_BYTES_MOST} bytes of tags.", code="EntityTooLarge")
+    rows = 2 * total + len(tags) * (_TAG_ROWS_BYTES + len(raw_key) + raw_key.count(0))
+    if raw_key and rows > _ROWS_BYTES_MOST and len(tags) > 1:
+        raise Invalid(
+            f"With their index, {len(tags)} tags of this object are too much for one call: set them in several.",
+            code="EntityTooLarge",
+        )
     return total

@@ -98,8 +98,8 @@ async def set_tags(
     context: Context, bucket_name: str, key: str, tags: Mapping[str, str], version: str | None, *, keep: bool
 ) -> Version:
     """Replace a version's tags, or merge into them when `keep`."""
-    check_tags(tags)
     raw_key = encode_key(key)
+    check_tags(tags, raw_key)
 
     async def commit(txn: Transaction) -> Version:
         row, live = await locate(context, txn, bucket_name, key, version)

@@ -64,7 +64,7 @@ async def put(
 ) -> Version:
     """See `Space.put`."""
     raw_key = encode_key(key)
-    check_tags(tags)
+    check_tags(tags, raw_key)
     bucket = await context.bucket(context.meta, bucket_name)
     if condition.if_match is not None or condition.if_none_match is not None:
         row = await context.meta.get(live_row(context.tenant, bucket.id, raw_key))
