@@ -34,15 +34,18 @@ class Reader:
         self.process = Process("reader", path)
         self.reads = 0
         self.torn = []
+        self.begun = threading.Event()
         self.watching = threading.Thread(target=self.watch)
         self.watching.start()
 
     def watch(self):
         for line in self.process.lines():
             self.reads = line.get("reads", self.reads)
+            self.begun.set()
             self.torn += [line["torn"]] if "torn" in line else []
 
     def stop(self):
+        self.begun.wait(60)
         self.process.kill()
         self.watching.join()
         errors = self.process.end()
@@ -107,6 +110,7 @@ class Rounds:
         self.expected = Expected()
         self.life = 0
         self.moves = 0
+        self.failures = []
 
     def start(self):
         engines = open_store(self.path)
@@ -138,12 +142,13 @@ class Rounds:
             moving.join()
             errors += mover.end()
         assert "Traceback" not in errors, errors
+        assert not self.failures
 
     def watch_mover(self, mover, rounds):
         """Kill it after some of its rounds; None: leave it to the end."""
         for line in mover.lines():
             self.moves += line.get("moved", 0)
-            assert not line.get("failed"), line
+            self.failures += [line] if line.get("failed") or "died" in line else []
             if rounds is not None and "moved" in line:
                 rounds -= 1
                 if rounds <= 0:

@@ -32,7 +32,7 @@ KEYS = 4
 BUCKETS = ("plain", "kept")
 SEGMENTS = SegmentSettings(segment_bytes=2 << 20, extent_bytes_most=600_000, idle_lanes=2)
 OPERATIONS = (
-    ["put"] * 8 + ["large"] * 2 + ["parts"] * 3 + ["copy"] * 2 + ["retag"] * 3 + ["delete"] * 2 + ["forget"] * 3
+    ["put"] * 8 + ["large"] * 2 + ["parts"] * 3 + ["copy"] * 2 + ["retag"] * 3 + ["delete"] * 2 + ["forget"] * 10
 )
 
 
@@ -114,7 +114,8 @@ class Writer:
         await self.told(self.space.delete(bucket, key), "delete", bucket, key)
 
     async def forget(self, bucket, key):
-        """Remove the oldest, or now and then the newest, version of a key that has several."""
+        """Remove the oldest, or now and then the newest, version of a key that has several, so that they stay few."""
+        bucket, key = "kept", key + self.random.choice(["", "", " copy"])
         rows = (await self.space.list_versions(bucket, prefix=key, limit=50)).entries
         rows = [row for row in rows if row.key == key]
         if len(rows) > 2:
