@@ -78,6 +78,21 @@ def test_a_body_that_breaks_off_is_incomplete():
     assert (answer.status, answer.code, answer.headers["connection"]) == (400, "IncompleteBody", "close")
 
 
+def test_a_body_that_breaks_off_behind_other_requests_is_incomplete_too():
+    """The end of input is known before the last request is read."""
+
+    async def dispatch(request):
+        await asyncio.sleep(0)
+        if request.key == "ignored":
+            return Reply()
+        return Reply(200, [], b"".join([bytes(piece) async for piece in request.body.pieces]))
+
+    for key, status in (("k", 400), ("ignored", 200)):
+        for missing in (1, 5):
+            stream = sign("GET", "/b/l") + sign("PUT", f"/b/{key}", body=b"hello")[:-missing]
+            assert [answer.status for answer in talk(stream, dispatch=dispatch)] == [200, status]
+
+
 def test_an_object_needs_a_length_or_chunks():
     request = sign("PUT", "/b/k").replace(b"content-length: 0\r\n", b"")
     first, second = talk(request, sign("GET", "/b/k"))

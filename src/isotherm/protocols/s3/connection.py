@@ -67,9 +67,7 @@ class S3Connection(asyncio.Protocol):
         self._roster.leave(self)
         self._ending = True
         self._outlet.lose()
-        if self._receiving is not None:
-            self._receiving.fail(refusals.incomplete_body())
-            self._receiving = None
+        self._fail_body(refusals.incomplete_body())
         if self._task is not None:
             self._task.cancel()
 
@@ -88,9 +86,7 @@ class S3Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         self._half_closed = True
         if self._receiving is not None:
-            self._last = True
-            self._receiving.fail(refusals.incomplete_body())
-            self._receiving = None
+            self._fail_body(refusals.incomplete_body())
         self._pump()
         under_way = self._exchange is not None or bool(self._ahead)
         return under_way and not self._secure  # half-closed: replies still find their reader
@@ -159,6 +155,8 @@ class S3Connection(asyncio.Protocol):
             exchange.inlet = self._receiving = Inlet(framing, self._demanded, self._regulate)
             if self._ahead:
                 self._ahead = self._feed(self._receiving, self._ahead) or b""
+            elif self._half_closed:
+                self._fail_body(refusals.incomplete_body())
         try:
             request = admit(self._endpoint, exchange, head)
         except Exception as error:
@@ -279,10 +277,19 @@ class S3Connection(asyncio.Protocol):
             self._receiving = None
             return b""
         if rest is None:
+            if self._half_closed:
+                self._fail_body(refusals.incomplete_body())
             self._regulate()
             return None
         self._receiving = None
         return rest
+
+    def _fail_body(self, error: IsothermError) -> None:
+        """The rest of the body will not come."""
+        inlet, self._receiving = self._receiving, None
+        self._last = True
+        if inlet is not None:
+            inlet.fail(error)
 
     def _demanded(self) -> None:
         """The verb waits for bytes of the body."""
@@ -380,10 +387,9 @@ class S3Connection(asyncio.Protocol):
             self._close()
         elif verdict is Verdict.TELL:
             self._refuse(refusals.timed_out())
-        elif verdict is Verdict.FAIL_BODY and self._receiving is not None:
-            self._last = self._astray = True
-            self._receiving.fail(refusals.timed_out())
-            self._receiving = None
+        elif verdict is Verdict.FAIL_BODY:
+            self._astray = True
+            self._fail_body(refusals.timed_out())
         elif verdict is Verdict.CANCEL and self._task is not None:
             self._task.cancel()
         elif verdict is Verdict.END:
