@@ -150,7 +150,7 @@ def test_a_server_waits_for_the_batch_a_foreign_program_is_committing(tmp_path):
 
 
 def test_there_is_one_server_a_directory(tmp_path):
-    with ServerLock(tmp_path), pytest.raises(Unavailable, match="another server"):
+    with ServerLock(tmp_path), pytest.raises(Unavailable, match="server is running"):
         ServerLock(tmp_path).acquire()
     with ServerLock(tmp_path):
         pass
