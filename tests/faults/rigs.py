@@ -17,7 +17,7 @@ from isotherm.store import Engines
 @contextmanager
 def store_on(drive, path, *, seed=1, segments=None, map_bytes=1 << 40):
     """Engines of the directory `path` whose segments live on `drive`."""
-    settings = Settings(path, segments=segments or SegmentSettings())
+    settings = Settings(path, segments=segments or SegmentSettings(reserve_bytes=0))
     clock, ids = VirtualClock(), SeededIds(seed)
     directory = open_directory(path, program="test", clock=clock, ids=ids, create=True)
     meta = LmdbMeta.open(directory.meta, clock=clock, ids=ids, role="foreign", map_bytes=map_bytes)

@@ -13,7 +13,8 @@ from isotherm.segments.port import Media
 from isotherm.segments.settings import SegmentSettings
 from isotherm.testing.segments_suite import MIB, Rig
 
-SMALL = SegmentSettings(segment_bytes=16 * MIB, extent_bytes_most=8 * MIB)
+# Without a reserve, so that a medium that is filled is met at its very end.
+SMALL = SegmentSettings(segment_bytes=16 * MIB, extent_bytes_most=8 * MIB, reserve_bytes=0)
 
 
 def open_meta(directory):

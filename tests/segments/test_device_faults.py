@@ -45,7 +45,8 @@ def test_a_full_medium_is_said_and_writing_resumes_when_there_is_room(rig, devic
     assert rigs.path_of(tmp_path, before.segment).stat().st_size < 2 * size
     device.fill(None)
     (after,) = drive(rig.shelf.put(b"after", payload(size, 3)))
-    assert after.segment == before.segment
+    if room:  # else it was sealed, so that compaction may take what is dead in it
+        assert after.segment == before.segment
     check_values(rig, {b"before": payload(size, 1), b"after": payload(size, 3)})
     rig.segments.close()
     check_accounts(rig)

@@ -68,6 +68,10 @@ class Drive(Protocol):
         """What an unprivileged writer may still use on the file system of `path`."""
         ...
 
+    def total_bytes(self, path: Path) -> int:
+        """Of the file system of `path`, used or not."""
+        ...
+
 
 class SystemDrive:
     """The operating system's own."""
@@ -105,6 +109,10 @@ class SystemDrive:
     def free_bytes(self, path: Path) -> int:
         state = os.statvfs(path)
         return state.f_bavail * state.f_frsize
+
+    def total_bytes(self, path: Path) -> int:
+        state = os.statvfs(path)
+        return state.f_blocks * state.f_frsize
 
 
 def explain(error: OSError, what: str) -> IsothermError:

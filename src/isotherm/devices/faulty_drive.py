@@ -197,6 +197,9 @@ class FaultyDrive:
     def free_bytes(self, path: Path) -> int:
         return self._real.free_bytes(path) if self._room is None else self._room
 
+    def total_bytes(self, path: Path) -> int:
+        return self._real.total_bytes(path)
+
     def _path(self, fd: int) -> Path:
         path = self._paths.get(fd)
         if path is None:

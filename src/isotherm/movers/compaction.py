@@ -175,9 +175,11 @@ class Compaction:
         if self._stuck.get(segment) == live:
             return False
         self._stuck.pop(segment, None)
-        if row.media in self._merging and self._is_small(row):
-            return True
-        return dead_fraction(row, live) >= self._settings.dead_fraction
+        merged = row.media in self._merging and self._is_small(row)
+        if not merged and dead_fraction(row, live) < self._settings.dead_fraction:
+            return False
+        # On a full medium what is dead as a whole goes first, and makes room for the others.
+        return not live or live <= await offload(self._segments.spare_bytes, row.media)
 
     async def _compact(self, segment: int, budget: int, report: CompactionReport) -> int:
         """Move what lives in `segment`, up to `budget` bytes of payload looked at; returns how many were."""

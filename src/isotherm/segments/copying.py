@@ -37,7 +37,7 @@ def copy_extents(scan: SegmentScan, headers: Iterable[ExtentHeader], lanes: Lane
         NoSpace, Unavailable: nothing was copied.
     """
     copied = Copied()
-    lane = lanes.take(media)
+    lane = lanes.take(media, reserved=True)
     try:
         run = _Run(lane)
         for header in headers:

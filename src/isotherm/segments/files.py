@@ -29,6 +29,7 @@ from isotherm.segments.scan import SegmentScan
 
 _SUFFIX = ".seg"
 _TRIES = 8
+_RESERVED_PART = 16
 
 
 class SegmentFiles:
@@ -37,10 +38,18 @@ class SegmentFiles:
     Args:
         directories: of each media class, existing.
         meta: where rows go.
+        reserve_bytes: see `SegmentSettings`.
     """
 
     def __init__(
-        self, directories: Mapping[Media, Sequence[Path]], meta: Meta, *, clock: Clock, ids: Ids, drive: Drive
+        self,
+        directories: Mapping[Media, Sequence[Path]],
+        meta: Meta,
+        *,
+        clock: Clock,
+        ids: Ids,
+        drive: Drive,
+        reserve_bytes: int = 0,
     ) -> None:
         self._directories = {media: tuple(paths) for media, paths in directories.items()}
         self._everywhere = tuple(path for paths in self._directories.values() for path in paths)
@@ -48,6 +57,7 @@ class SegmentFiles:
         self._clock = clock
         self._drive = drive
         self._ids = ids
+        self._reserve_bytes = reserve_bytes
 
     @property
     def first_directory(self) -> Path:
@@ -119,14 +129,44 @@ class SegmentFiles:
             except OSError as error:
                 raise explain(error, f"cannot remove segment {segment:016x}") from error
 
-    def create(self, media: Media) -> OpenSegment:
+    def with_room(self, media: Media) -> Sequence[Path]:
+        """The directories of a media class that a client's payload may go to: those with more room than the reserve.
+
+        Raises:
+            NoSpace: there is none.
+        """
+        found = [directory for directory in self._directories.get(media, ()) if self.has_room(directory)]
+        if not found and self._directories.get(media):
+            raise NoSpace("the medium is full but for what removals and compaction need")
+        return found
+
+    def has_room(self, directory: Path) -> bool:
+        """Whether a client's payload may go there."""
+        return self._spare_bytes(directory, self._reserve_bytes) > 0
+
+    def spare_bytes(self, media: Media) -> int:
+        """What compaction may take of one directory of a media class: it leaves half of the reserve to removals."""
+        directories = self._directories.get(media, ())
+        return max((self._spare_bytes(directory, self._reserve_bytes // 2) for directory in directories), default=0)
+
+    def _spare_bytes(self, directory: Path, reserve_bytes: int) -> int:
+        try:
+            least = min(reserve_bytes, self._drive.total_bytes(directory) // _RESERVED_PART)
+            return self._drive.free_bytes(directory) - least
+        except OSError:
+            return 1  # writing tells what is wrong with it
+
+    def create(self, media: Media, within: Sequence[Path] = ()) -> OpenSegment:
         """A new segment, locked by this process, durable and with its row: where most is free, else elsewhere.
+
+        Args:
+            within: of these directories, if any are given.
 
         Raises:
             NoSpace, Unavailable: there is none; nothing of it is left that matters.
         """
         failure: IsothermError = Unavailable(f"no directory of media class {media.value}")
-        for directory in sorted(self._directories.get(media, ()), key=self._free_bytes, reverse=True):
+        for directory in sorted(within or self._directories.get(media, ()), key=self._free_bytes, reverse=True):
             try:
                 return self._create_in(directory, media)
             except (NoSpace, Unavailable) as error:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from isotherm.errors import Closed
+from isotherm.errors import Closed, NoSpace
 from isotherm.segments.files import SegmentFiles
 from isotherm.segments.format import crc32c, encode_extent_header, pack_trailer, padding_for, trailer_bytes
 from isotherm.segments.open_segment import OpenSegment
@@ -34,14 +34,30 @@ class Lanes:
         self._lock = threading.Lock()
         self._closed = False
 
-    def take(self, media: Media) -> OpenSegment:
-        """An open segment with room, exclusively. Raises what `SegmentFiles.create` does."""
+    def take(self, media: Media, *, reserved: bool = False) -> OpenSegment:
+        """An open segment with room, exclusively. Raises what `SegmentFiles.create` and `with_room` do.
+
+        Args:
+            reserved: for compaction, which may take of what clients must leave free.
+        """
+        try:
+            places = () if reserved else self._files.with_room(media)
+        except NoSpace:
+            self._seal_idle(media)  # so that compaction may take what is dead in them
+            raise
         with self._lock:
             if self._closed:
                 raise Closed("the store is closed")
-            if self._idle[media]:
-                return self._idle[media].pop()
-        return self._files.create(media)
+            for lane in reversed(self._idle[media]):
+                if reserved or lane.path.parent in places:
+                    self._idle[media].remove(lane)
+                    return lane
+        return self._files.create(media, places)
+
+    def demand_room(self, lane: OpenSegment) -> None:
+        """Raises `NoSpace` where a stream has come to what clients must leave free."""
+        if not self._files.has_room(lane.path.parent):
+            raise NoSpace("the medium is full but for what removals and compaction need")
 
     def give(self, lane: OpenSegment) -> None:
         """The stream is through with it."""
@@ -57,9 +73,12 @@ class Lanes:
         """Seal what is idle; what streams still hold is sealed as they give it back."""
         with self._lock:
             self._closed = True
-            idle = [lane for lanes in self._idle.values() for lane in lanes]
-            for lanes in self._idle.values():
-                lanes.clear()
+        for media in self._idle:
+            self._seal_idle(media)
+
+    def _seal_idle(self, media: Media) -> None:
+        with self._lock:
+            idle, self._idle[media] = self._idle[media], []
         for lane in idle:
             self._files.seal(lane)
 
@@ -144,6 +163,7 @@ class Sink:
         if self._length == 0:
             padding = padding_for(self._header_at, self._owner)
             self._payload_at = self._header_at + len(encode_extent_header(self._owner, 0, 0, padding))
+        self._lanes.demand_room(lane)
         written = lane.write(run, self._payload_at + self._length)
         for part in run:
             self._checksum(memoryview(part))

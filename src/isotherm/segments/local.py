@@ -91,9 +91,11 @@ class LocalSegments:
         for paths in directories.values():
             for path in paths:
                 drive.make_directory(path)
-        files = SegmentFiles(directories, meta, clock=clock, ids=ids, drive=drive)
+        settings = settings or SegmentSettings()
+        reserve_bytes = settings.reserve_bytes
+        files = SegmentFiles(directories, meta, clock=clock, ids=ids, drive=drive, reserve_bytes=reserve_bytes)
         epochs = ReaderEpochs(files.first_directory / "readers", meta, drive)
-        return cls(files, epochs, meta, drive=drive, clock=clock, settings=settings or SegmentSettings())
+        return cls(files, epochs, meta, drive=drive, clock=clock, settings=settings)
 
     @property
     def segment_bytes(self) -> int:
@@ -186,6 +188,11 @@ class LocalSegments:
         """Copy extents for compaction; see `copy_extents`. Blocks."""
         self._check()
         return copy_extents(scan, headers, self._lanes, media)
+
+    def spare_bytes(self, media: Media) -> int:
+        """How much room there is for copies of extents; see `SegmentFiles.spare_bytes`. Blocks."""
+        self._check()
+        return self._files.spare_bytes(media)
 
     def lease(self, work: str) -> KeptLock | None:
         """The right to do some background work alone among the processes of this store; None when another has it.

@@ -21,6 +21,8 @@ class SegmentSettings:
         idle_lanes: open segments that are kept for later streams, per media class.
         descriptors: files kept open for reading.
         known_bytes: memory for what is remembered of large extents: block checksums, and what was verified lately.
+        reserve_bytes: of each file system, or a sixteenth of it where that is less, which no payload of a client takes, so
+            that on a full one removals can still be committed and segments compacted.
         verified_s: how long a verified block may be sent without verifying it again.
     """
 
@@ -33,4 +35,5 @@ class SegmentSettings:
     idle_lanes: int = 16
     descriptors: int = 512
     known_bytes: int = 32 << 20
+    reserve_bytes: int = 64 << 20
     verified_s: float = 600.0

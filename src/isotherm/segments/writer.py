@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from isotherm.devices.batching import Batcher
 from isotherm.devices.waiting import Completion
-from isotherm.errors import IsothermError
+from isotherm.errors import IsothermError, NoSpace
 from isotherm.segments.files import SegmentFiles
 from isotherm.segments.format import encode_extent_header, seal_payload
 from isotherm.segments.open_segment import OpenSegment
@@ -42,9 +42,7 @@ class SharedWriter:
     def close(self) -> None:
         """Write what is queued, then seal. Idempotent; blocks; not on a thread that runs an event loop."""
         self._batcher.close()
-        opened, self._open = self._open, None
-        if opened is not None:
-            self._files.seal(opened)
+        self._seal()
 
     def _flush(self, items: Sequence[Item]) -> Sequence[Extent | BaseException]:
         results: list[Extent | BaseException] = []
@@ -73,8 +71,7 @@ class SharedWriter:
             opened.sync()
         except IsothermError:
             if opened.broken:
-                self._open = None
-                self._files.seal(opened)
+                self._seal()
             else:
                 opened.cut()
             raise
@@ -82,14 +79,21 @@ class SharedWriter:
         return extents
 
     def _with_room(self) -> OpenSegment:
+        try:
+            places = self._files.with_room(self._media)
+        except NoSpace:
+            self._seal()  # so that compaction may take what is dead in it
+            raise
         opened = self._open
-        if opened is not None and opened.end >= self._settings.segment_bytes:
-            self._open = None
-            self._files.seal(opened)
-            opened = None
-        if opened is None:
-            opened = self._open = self._files.create(self._media)
+        if opened is None or opened.end >= self._settings.segment_bytes or opened.path.parent not in places:
+            self._seal()
+            opened = self._open = self._files.create(self._media, places)
         return opened
+
+    def _seal(self) -> None:
+        opened, self._open = self._open, None
+        if opened is not None:
+            self._files.seal(opened)
 
 
 def _portions(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
