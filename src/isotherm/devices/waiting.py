@@ -118,35 +118,37 @@ async def offload(call: Callable[..., T], *args: Any) -> T:
     return await loop.run_in_executor(None, call, *args)
 
 
-class _Resumed:
-    """Awaitable that continues a coroutine which has already yielded `pending`."""
+class _Resumed(Coroutine[Any, Any, T]):
+    """Continues a coroutine that has already yielded `pending`.
 
-    __slots__ = ("_coroutine", "_pending")
+    A task that is cancelled before its first step throws into a coroutine of its own that has not begun, and so never lets the
+    one behind it know. Here everything is handed on, from the first step.
+    """
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], pending: Any) -> None:
+    __slots__ = ("_begun", "_coroutine", "_pending")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T], pending: Any) -> None:
         self._coroutine = coroutine
         self._pending = pending
+        self._begun = False
 
-    def __await__(self) -> Generator[Any, Any, Any]:
-        pending = self._pending
-        while True:
-            try:
-                sent = yield pending
-            except BaseException as error:  # cancellation travels into the coroutine
-                step: Callable[[Any], Any] = self._coroutine.throw
-                argument: Any = error
-            else:
-                step = self._coroutine.send
-                argument = sent
-            try:
-                pending = step(argument)
-            except StopIteration as stop:
-                return stop.value
+    def send(self, value: Any) -> Any:
+        if self._begun:
+            return self._coroutine.send(value)
+        self._begun = True
+        pending, self._pending = self._pending, None
+        return pending
 
+    def throw(self, *error: Any) -> Any:
+        self._begun = True
+        self._pending = None
+        return self._coroutine.throw(*error)
 
-async def _resume(coroutine: Coroutine[Any, Any, T], pending: Any) -> T:
-    result: T = await _Resumed(coroutine, pending)
-    return result
+    def close(self) -> None:
+        self._coroutine.close()
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        raise TypeError("this is for a task to run, not to be awaited")
 
 
 def start_eagerly(coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T] | None:
@@ -158,4 +160,4 @@ def start_eagerly(coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T] | None:
         pending = coroutine.send(None)
     except StopIteration:
         return None
-    return asyncio.get_running_loop().create_task(_resume(coroutine, pending))
+    return asyncio.get_running_loop().create_task(_Resumed(coroutine, pending))
