@@ -88,8 +88,8 @@ def test_a_body_that_breaks_off_behind_other_requests_is_incomplete_too():
         return Reply(200, [], b"".join([bytes(piece) async for piece in request.body.pieces]))
 
     for key, status in (("k", 400), ("ignored", 200)):
-        for missing in (1, 5):
-            stream = sign("GET", "/b/l") + sign("PUT", f"/b/{key}", body=b"hello")[:-missing]
+        for cut_off in (1, 5):
+            stream = sign("GET", "/b/l") + sign("PUT", f"/b/{key}", body=b"hello")[:-cut_off]
             assert [answer.status for answer in talk(stream, dispatch=dispatch)] == [200, status]
 
 
