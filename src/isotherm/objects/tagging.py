@@ -7,7 +7,7 @@ version, not a key: a reader checks them against `live`, so that overwriting and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
@@ -34,6 +34,7 @@ from isotherm.objects.records import NO_ID, Record, as_version, decode_record, d
 _INLINE_TAGS_MOST = 50
 _INLINE_BYTES_MOST = 2_048
 _ROWS_A_READ = 10_000
+_STEPS_A_SNAPSHOT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,10 @@ async def _planned(
 async def find(
     context: Context, tags: Mapping[str, str], *, bucket: str | None, after: Found | None, limit: int
 ) -> list[Found]:
-    """Leapfrog over the index rows of each tag: positions that stand under all of them, checked against `live`."""
+    """Leapfrog over the index rows of each tag: positions that stand under all of them, checked against `live`.
+
+    What changes while a long search goes on is found as it was or as it is.
+    """
     if not tags:
         raise Invalid("Name at least one tag to find by.", code="InvalidArgument")
     try:
@@ -161,30 +165,53 @@ async def find(
         if after is not None:
             past = await context.bucket(snapshot, after.bucket)
             first = max(first, successor(tag_position(past.id, encode_key(after.key))))
-        found: list[Found] = []
-        position = await _meet(snapshot, prefixes, first, end)
-        while position is not None and len(found) < limit:
-            bucket_id, key, stamp = parse_tag_position(position)
-            row = await snapshot.get(live_row(context.tenant, bucket_id, key))
-            following = position + b"\0"
-            if row is not None and row[:STAMP_BYTES] == stamp and bucket_id in ids:
-                record = decode_record(row)
-                found.append(Found(ids[bucket_id], key.decode(), version_id(stamp, record.null)))
-                following = successor(position[:-STAMP_BYTES])
-            position = await _meet(snapshot, prefixes, following, end)
-        return found
+    search = _Search(context, prefixes, end, ids, limit)
+    place: bytes | None = first
+    while place is not None:
+        with context.meta.snapshot() as snapshot:  # a new one each time: none lasts as long as a search may
+            place = await search.some(snapshot, place)
+    return search.found
 
 
-async def _meet(reader: Reader, prefixes: list[bytes], start: bytes, end: bytes) -> bytes | None:
-    """The least position from `start` on that every prefix has a row for."""
-    position, agreeing, turn = start, 0, 0
-    while agreeing < len(prefixes):
-        prefix = prefixes[turn]
-        rows = await reader.range(prefix + position, prefix + end, 1)
-        if not rows:
-            return None
-        reached = rows[0][0][len(prefix) :]
-        agreeing = agreeing + 1 if reached == position else 1
-        position = reached
-        turn = (turn + 1) % len(prefixes)
-    return position
+@dataclass(slots=True)
+class _Search:
+    """Positions are what follows a prefix in its index rows, from a first one up to `end`."""
+
+    context: Context
+    prefixes: list[bytes]
+    end: bytes
+    buckets: dict[int, str]
+    limit: int
+    found: list[Found] = field(default_factory=list)
+
+    async def some(self, reader: Reader, place: bytes) -> bytes | None:
+        """Go on at `place` for a bounded number of steps; where to go on then, None when all is found."""
+        agreeing = turn = 0
+        for _ in range(max(_STEPS_A_SNAPSHOT, 2 * len(self.prefixes))):
+            if len(self.found) >= self.limit:
+                return None
+            prefix = self.prefixes[turn]
+            rows = await reader.range(prefix + place, prefix + self.end, 1)
+            if not rows:
+                return None
+            reached = rows[0][0][len(prefix) :]
+            agreeing = agreeing + 1 if reached == place else 1
+            place = reached
+            turn = (turn + 1) % len(self.prefixes)
+            if agreeing == len(self.prefixes):
+                place, agreeing = await self._judge(reader, place), 0
+        return place
+
+    async def _judge(self, reader: Reader, place: bytes) -> bytes:
+        """Keep the version at `place` if it is live; where the next one can be that is."""
+        bucket, key, stamp = parse_tag_position(place)
+        beyond = successor(place[:-STAMP_BYTES])
+        row = await reader.get(live_row(self.context.tenant, bucket, key))
+        if row is None or bucket not in self.buckets:
+            return beyond
+        if row[:STAMP_BYTES] == stamp:
+            null = decode_record(row).null
+            self.found.append(Found(self.buckets[bucket], key.decode(), version_id(stamp, null)))
+            return beyond
+        live = tag_position(bucket, key, row[:STAMP_BYTES])
+        return live if live > place else beyond
