@@ -50,6 +50,14 @@ def test_what_was_sealed_just_now_is_left_to_settle(tmp_path):
         assert drive(mover.step()).moved > 0
 
 
+def test_a_clock_that_is_set_back_does_not_stop_compaction(tmp_path):
+    clock = VirtualClock()
+    with rigs.opened(tmp_path, settings=SETTINGS, clock=clock) as rig:
+        filled(rig)
+        clock.step_wall(-365 * 86_400_000)
+        assert drive(compaction(rig, CompactionSettings(settle_s=60.0), clock).step()).moved > 0
+
+
 def test_a_dead_segment_goes_without_being_read(rig, tmp_path):
     filled(rig, keep=1_000)
     drive(rig.shelf.delete(b"0"))

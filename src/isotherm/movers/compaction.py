@@ -162,7 +162,8 @@ class Compaction:
 
     def _has_settled(self, row: SegmentRow) -> bool:
         age_ms = self._clock.now_ms() - row.sealed_ms
-        return row.state is State.SEALED and age_ms >= self._settings.settle_s * 1000
+        # Sealed in the future: the clock was set back since, and may need years to get there again.
+        return row.state is State.SEALED and not 0 <= age_ms < self._settings.settle_s * 1000
 
     def _is_small(self, row: SegmentRow) -> bool:
         # What fills a segment is not small, however small segments are: merging it would never end.
