@@ -41,16 +41,16 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 
 
 class AccessLog:
-    __slots__ = ("_encode", "_lines", "_second", "_writer")
+    __slots__ = ("_encode_lines", "_lines", "_second", "_writer")
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self._lines: list[bytes] = []
-        self._encode = msgspec.json.Encoder().encode
+        self._lines: list[Line] = []
+        self._encode_lines = msgspec.json.Encoder().encode_lines
         self._second = (-1, "")
 
     def add(self, line: Line) -> None:
-        self._lines.append(self._encode(line))
+        self._lines.append(line)
         if len(self._lines) >= _LINES_MOST:
             self.flush()
 
@@ -63,6 +63,5 @@ class AccessLog:
 
     def flush(self) -> None:
         if self._lines:
-            self._lines.append(b"")
             lines, self._lines = self._lines, []
-            self._writer.write(b"\n".join(lines))
+            self._writer.write(self._encode_lines(lines))

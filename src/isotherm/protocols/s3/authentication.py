@@ -27,7 +27,7 @@ class Credentials(Protocol):
     def find(self, access_key: str) -> Credential | None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Proof:
     """An authenticated request. `payload` is what was signed for the body: a hash, or one of S3's words.
 
@@ -155,39 +155,25 @@ class Authenticator:
         The path is tried in its canonical form first, then as it was sent: clients that encode more than they need to
         (%2F, %7E) sign what they send.
         """
+        asked = sigv4.canonical_query(query) if query else ""
+        rest = f"{asked}\n{sigv4.canonical_headers(head.headers, claim.names)}\n\n{claim.signed}\n{payload}"
         path = sigv4.canonical_path(head.path)
-        first = self._attempt(path, head, query, claim, credential, payload, moment, signature)
-        if first is None:
+        canonical = f"{head.method}\n{path}\n{rest}"
+        text = sigv4.string_to_sign(claim.algorithm, moment, claim.scope, canonical)
+        if self._fits(claim, credential, text, signature):
             return
-        if (
-            path != head.path
-            and self._attempt(head.path, head, query, claim, credential, payload, moment, signature) is None
-        ):
-            return
-        text, canonical = first
+        if path != head.path:
+            sent = f"{head.method}\n{head.path}\n{rest}"
+            if self._fits(
+                claim, credential, sigv4.string_to_sign(claim.algorithm, moment, claim.scope, sent), signature
+            ):
+                return
         raise refusals.wrong_signature(credential.access_key, signature, text, canonical)
 
-    def _attempt(
-        self,
-        path: str,
-        head: Head,
-        query: list[tuple[str, str]],
-        claim: Claim,
-        credential: Credential,
-        payload: str,
-        moment: str,
-        signature: str,
-    ) -> tuple[str, str] | None:
-        """None when the signature fits, else what it should have signed."""
-        lines = sigv4.canonical_headers(head.headers, claim.names)
-        asked = sigv4.canonical_query(query) if query else ""
-        canonical = f"{head.method}\n{path}\n{asked}\n{lines}\n\n{claim.signed}\n{payload}"
-        text = sigv4.string_to_sign(claim.algorithm, moment, claim.scope, canonical)
+    def _fits(self, claim: Claim, credential: Credential, text: str, signature: str) -> bool:
         if claim.algorithm == sigv4.ALGORITHM:
-            fits = sigv4.same(self.signing_keys.signer(credential, claim.scope).sign(text), signature)
-        else:
-            fits = sigv4a.verifies(self.verifying_keys.key(credential), text, signature)
-        return None if fits else (text, canonical)
+            return sigv4.same(self.signing_keys.signer(credential, claim.scope).sign(text), signature)
+        return sigv4a.verifies(self.verifying_keys.key(credential), text, signature)
 
 
 def _parse(authorization: str) -> tuple[Claim, str]:

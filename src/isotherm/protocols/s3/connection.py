@@ -239,7 +239,10 @@ class S3Connection(asyncio.Protocol):
         body = reply.body
         if body and isinstance(body, bytes) and exchange.wants_body(reply):
             self._outlet.sent += len(body)
-            self._transport.write(head + body)
+            if len(body) <= WHOLE_BYTES_MOST:
+                self._transport.write(head + body)
+            else:
+                self._transport.writelines((head, body))
         else:
             self._transport.write(head)
         self._end(exchange, reply)

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from isotherm.protocols.s3.sendfile import Sendfile
 from isotherm.protocols.s3.wire import Ranged
 
-WHOLE_BYTES_MOST = 256 << 10  # a shorter range is sent as one piece with its head
+WHOLE_BYTES_MOST = 64 << 10  # a range up to here is sent as one piece with its head: sendfile costs more
 SPAN_BYTES = 4 << 20  # what is asked for at once: the whole of a longer range seldom lies in one extent
 PIECE_BYTES = 1 << 20
 

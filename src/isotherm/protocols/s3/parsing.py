@@ -55,15 +55,14 @@ _LENGTH_DIGITS_MOST = 18
 
 
 class Head:
-    """A request's head. `target` is raw; `headers` by lower-case name, ISO 8859-1, repeated ones joined with ",".
+    """A request's head. `path` and `query` are raw; `headers` by lower-case name, ISO 8859-1, repeated ones joined with ",".
 
     `length` is the declared length of the body, None where there is none; `chunked`: its framing instead.
     """
 
-    __slots__ = ("chunked", "headers", "keep_alive", "length", "method", "path", "query", "target", "version")
+    __slots__ = ("chunked", "headers", "keep_alive", "length", "method", "path", "query", "version")
 
     method: str
-    target: str
     path: str
     query: str
     version: str
@@ -76,8 +75,8 @@ class Head:
 class HeadParser:
     """Reads heads, one after another.
 
-    The common head is taken by `dict.setdefault` itself as llhttp's callback; one that repeats a name, or has blanks behind
-    a value, is read again by `_Careful`.
+    The common head is taken by `dict.setdefault` itself as llhttp's callback; one that repeats a name is read again by
+    `_Careful`.
     """
 
     __slots__ = ("_fields", "_most", "_parser", "on_header")
@@ -105,10 +104,10 @@ class HeadParser:
         if count > self._most:
             raise refusals.head_too_large()
         headers = {
-            _COMMON.get(name) or name.lower().decode("latin-1"): value.decode("latin-1")
+            _COMMON.get(name) or name.lower().decode("latin-1"): value.rstrip().decode("latin-1")
             for name, value in fields.items()
         }
-        if len(headers) != count or b" \r" in raw or b"\t\r" in raw:
+        if len(headers) != count:
             headers = _Careful().read(raw)
         head = _head(raw, headers)
         if whole and head.keep_alive and not head.length and not head.chunked:
@@ -151,16 +150,16 @@ def _head(raw: bytes, headers: dict[str, str]) -> Head:
     if len(words) != 3:
         raise refusals.bad_request("the request line is not of the form METHOD TARGET HTTP/1.1")
     head = Head()
-    head.method, head.target, version = words
+    head.method, target, version = words
     if version != "HTTP/1.1" and version != "HTTP/1.0":
         raise Unsupported("This server speaks HTTP/1.1.")
     head.version = version[5:]
-    if head.target[:1] != "/" or "#" in head.target:
+    if target[:1] != "/" or "#" in target:
         raise refusals.bad_request("the request target must be a path")
     host = headers.get("host")
     if host is None or _HOST(host) is None:
         raise refusals.bad_request("one valid Host header is required")
-    head.path, _, head.query = head.target.partition("?")
+    head.path, _, head.query = target.partition("?")
     head.headers = headers
     head.keep_alive = _keep_alive(headers.get("connection"), head.version)
     head.chunked = False

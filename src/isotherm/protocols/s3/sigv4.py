@@ -166,12 +166,21 @@ def same(expected: str, given: str) -> bool:
 class SigningKeys:
     """Keys derived lately. A key is used only with the very pair it was derived from, as `find` tells it at each request."""
 
-    __slots__ = ("_keys",)
+    __slots__ = ("_keys", "_last")
 
     def __init__(self) -> None:
         self._keys: dict[tuple[str, str], tuple[Credential, Signer]] = {}
+        self._last: tuple[Credential, str, Signer] | None = None
 
     def signer(self, credential: Credential, scope: str) -> Signer:
+        last = self._last
+        if last is not None and last[0] is credential and last[1] is scope:
+            return last[2]
+        signer = self._signer(credential, scope)
+        self._last = (credential, scope, signer)
+        return signer
+
+    def _signer(self, credential: Credential, scope: str) -> Signer:
         known = self._keys.get((credential.access_key, scope))
         if known is not None and (known[0] is credential or known[0] == credential):
             return known[1]
