@@ -210,10 +210,8 @@ class S3Connection(asyncio.Protocol):
 
     def _head(self, exchange: Exchange, reply: Reply) -> bytes:
         head = exchange.head
-        if not self._last and self._receiving is not None and not self._worth_draining(exchange, self._receiving):
-            self._last = True
-        if self._roster.retiring:
-            self._last = True
+        astray = self._receiving is not None and not self._worth_draining(exchange, self._receiving)
+        self._last = self._last or astray or self._roster.retiring
         return render_head(
             reply,
             head.method if head is not None else "",
