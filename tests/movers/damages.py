@@ -12,7 +12,7 @@ from isotherm.devices.waiting import drive
 from isotherm.meta.port import invert
 from isotherm.objects import layout
 from isotherm.objects.layout import FEED
-from isotherm.objects.records import decode_index, decode_part, decode_record, encode_index, encode_record
+from isotherm.objects.records import decode_index, decode_part, decode_record, encode_index, encode_record, encode_tag
 from isotherm.segments.accounting import (
     SegmentRow,
     State,
@@ -202,7 +202,7 @@ def tag_index_stale(engines, path):
 @mended
 def tag_set_orphan(engines, path):
     prefix = layout.tag_set(1, b"a set of nobody!")
-    change(engines, {prefix + layout.tag_component(name): b"\x92\xa1%b\xa1v" % name.encode() for name in "abc"})
+    change(engines, {prefix + layout.tag_component(name): encode_tag(name, "v") for name in "abc"})
 
 
 # segments

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from awscrt.checksums import crc32c
 
 from isotherm.devices.waiting import drive
 from isotherm.errors import Corrupt, Unsupported
@@ -30,22 +31,23 @@ HELD = {("plain", "many tags"): b"tagged", ("plain", "copy"): b"second"}
 def by_the_page(row):
     """A version's record taken apart by docs/formats/object-records.md alone."""
     number = int.from_bytes
-    extents, at = row[67], 68 + 28 * row[67]
-    manifest, at = (row[at : at + 16], at + 16) if row[17] & 8 else (b"", at)
-    tag_set, at = (row[at : at + 16], at + 16) if row[17] & 16 else (b"", at)
+    assert number(row[17:21], "big") == crc32c(row[21:])
+    extents, at = row[71], 72 + 28 * row[71]
+    manifest, at = (row[at : at + 16], at + 16) if row[21] & 8 else (b"", at)
+    tag_set, at = (row[at : at + 16], at + 16) if row[21] & 16 else (b"", at)
     headers, metadata, tags, checksum, checksum_parts = msgspec.msgpack.decode(row[at:])
     return {
         "stamp": row[:16],
-        "flags": row[17],
-        "size": number(row[18:26], "big"),
-        "modified_ms": number(row[26:34], "big"),
-        "etag": row[34:50],
-        "etag_parts": number(row[50:52], "big"),
-        "parts": number(row[52:54], "big"),
-        "reference": row[54:62],
-        "tag_count": number(row[62:66], "big"),
-        "algorithm": row[66],
-        "extents": [row[68 + 28 * n : 68 + 28 * (n + 1)] for n in range(extents)],
+        "flags": row[21],
+        "size": number(row[22:30], "big"),
+        "modified_ms": number(row[30:38], "big"),
+        "etag": row[38:54],
+        "etag_parts": number(row[54:56], "big"),
+        "parts": number(row[56:58], "big"),
+        "reference": row[58:66],
+        "tag_count": number(row[66:70], "big"),
+        "algorithm": row[70],
+        "extents": [row[72 + 28 * n : 72 + 28 * (n + 1)] for n in range(extents)],
         "manifest": manifest,
         "tag_set": tag_set,
         "headers": headers,
@@ -70,9 +72,9 @@ def test_versions(row):
 
 
 def test_every_kind_of_version_is_among_them():
-    flags = {row[17] for row in VERSIONS}
+    flags = {row[21] for row in VERSIONS}
     assert {1, 2, 4, 8, 16} <= {bit for mask in flags for bit in (1, 2, 4, 8, 16) if mask & bit}
-    assert {row[66] for row in VERSIONS} >= {0, 2, 5 + 128}
+    assert {row[70] for row in VERSIONS} >= {0, 2, 5 + 128}
 
 
 def test_buckets_uploads_parts_and_manifests():
@@ -103,8 +105,9 @@ def test_keys_of_versions_lead_to_their_stamps():
 
 def test_tags_in_rows_of_their_own():
     for key, row in TABLES["G"].items():
-        name, _ = msgspec.msgpack.decode(row)
+        name, value = msgspec.msgpack.decode(row[5:])
         assert key == layout.tag_set(1, key[5:21]) + layout.tag_component(name)
+        assert row == records.encode_tag(name, value)
 
 
 def test_the_feed():
@@ -117,7 +120,7 @@ def test_the_feed():
             assert bytes.fromhex(cursor) in {row[:16] for row in VERSIONS}
 
 
-@pytest.mark.parametrize("table", "LBUPM")
+@pytest.mark.parametrize("table", "LBUPMG")
 def test_rows_of_a_later_format_are_refused_and_broken_ones_are_corrupt(table):
     decode = {
         "L": records.decode_record,
@@ -125,13 +128,15 @@ def test_rows_of_a_later_format_are_refused_and_broken_ones_are_corrupt(table):
         "U": lambda row: records.decode_upload(row, "", ""),
         "P": lambda row: records.decode_part(row, 1),
         "M": records.decode_index,
+        "G": records.decode_tag,
     }[table]
     row = next(iter(TABLES[table].values()))
-    at = {"L": 16, "M": 0}.get(table, 1)  # behind the head of a MessagePack array
+    at = 16 if table == "L" else 0
     assert row[at] == 1
     with pytest.raises(Unsupported):
         decode(row[:at] + b"\x02" + row[at + 1 :])
-    for broken in (b"", row[: len(row) // 2]):
+    flipped = [row[:n] + bytes((row[n] ^ 16,)) + row[n + 1 :] for n in range(at + 1, len(row))]
+    for broken in (b"", row[: len(row) // 2], *flipped):
         with pytest.raises(Corrupt):
             decode(broken)
 

@@ -1,6 +1,7 @@
 """Records of objects as stored in `meta`: pure codecs. The formats are docs/formats/object-records.md.
 
-The first 16 bytes of a version's row are its stamp (written by the engine at commit); `Record.body` is what follows.
+Every record is sealed: a byte of its format's version and a crc32c before what it holds, for the metadata's engine may have no
+checksums of its own. In a version's row the stamp (16 bytes, written by the engine at commit) comes before the seal.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from functools import lru_cache, wraps
 from typing import ParamSpec, TypeVar
 
 import msgspec
+from awscrt.checksums import crc32c
 
 from isotherm.errors import Corrupt, Unsupported
 from isotherm.objects.layout import version_id
@@ -31,10 +33,12 @@ TAG_SET = 16
 NO_REFERENCE = bytes(8)
 NO_ID = b""
 
-# format version, flags, size, modified_ms, etag, parts in etag, parts, reference, tag count, checksum kind, extents
-_FIXED = struct.Struct(">BBQQ16sHH8sIBB")
-_STAMPED = struct.Struct(">16sBBQQ16sHH8sIBB")
-_AT_FLAGS = 17
+_STAMP_BYTES = 16
+_SEAL = struct.Struct(">BI")  # format version, crc32c of what follows
+# flags, size, modified_ms, etag, parts in etag, parts, reference, tag count, checksum kind, extents
+_FIXED = struct.Struct(">BQQ16sHH8sIBB")
+_STAMPED = struct.Struct(">16sBIBQQ16sHH8sIBB")  # stamp, seal and fixed fields of a version's row
+_AT_FLAGS = _STAMP_BYTES + _SEAL.size
 
 _ALGORITHMS = (None, Algorithm.CRC32, Algorithm.CRC32C, Algorithm.CRC64NVME, Algorithm.SHA1, Algorithm.SHA256)
 _ALGORITHM_NUMBERS = {algorithm: number for number, algorithm in enumerate(_ALGORITHMS)}
@@ -77,6 +81,21 @@ class Record(msgspec.Struct, frozen=True):
         return bool(self.flags & NULL)
 
 
+def _seal(content: bytes) -> bytes:
+    return _SEAL.pack(VERSION, crc32c(content)) + content
+
+
+def _unseal(row: bytes, at: int = 0) -> bytes:
+    """What the seal that begins at `at` holds. Raises struct.error, Corrupt, Unsupported."""
+    version, check = _SEAL.unpack_from(row, at)
+    if version != VERSION:
+        raise Unsupported(f"a record of format {version}; this program reads {VERSION}")
+    content = row[at + _SEAL.size :]
+    if crc32c(content) != check:
+        raise Corrupt("a record does not match its checksum")
+    return content
+
+
 def etag_text(etag: bytes, etag_parts: int) -> str:
     return f"{etag.hex()}-{etag_parts}" if etag_parts else etag.hex()
 
@@ -95,7 +114,6 @@ def encode_record(record: Record) -> bytes:
         checksum.parts if checksum else 0,
     )
     fixed = _FIXED.pack(
-        VERSION,
         flags,
         record.size,
         record.modified_ms,
@@ -108,7 +126,7 @@ def encode_record(record: Record) -> bytes:
         len(record.extents),
     )
     packed = b"".join([extent.pack() for extent in record.extents])
-    return fixed + packed + record.manifest + record.tag_set + msgspec.msgpack.encode(rest)
+    return _seal(fixed + packed + record.manifest + record.tag_set + msgspec.msgpack.encode(rest))
 
 
 _decode_rest = msgspec.msgpack.Decoder(_Rest).decode
@@ -121,20 +139,17 @@ def decode_record(row: bytes) -> Record:
         Corrupt: it is not one. Unsupported: of a later format version.
     """
     try:
-        stamp, version, flags, size, modified, etag, etag_parts, parts, reference, tag_count, kind, count = (
-            _STAMPED.unpack_from(row)
-        )
-        if version != VERSION:
-            raise Unsupported(f"object record of format {version}; this program reads {VERSION}")
-        at = _STAMPED.size
+        content = _unseal(row, _STAMP_BYTES)
+        flags, size, modified, etag, etag_parts, parts, reference, tag_count, kind, count = _FIXED.unpack_from(content)
+        at = _FIXED.size
         end = at + count * EXTENT_PACKED_BYTES
-        extents = tuple(unpack_extents(row[at:end]))
+        extents = tuple(unpack_extents(content[at:end]))
         manifest = tag_set = b""
         if flags & MANIFEST:
-            manifest, end = row[end : end + 16], end + 16
+            manifest, end = content[end : end + 16], end + 16
         if flags & TAG_SET:
-            tag_set, end = row[end : end + 16], end + 16
-        rest = _decode_rest(row[end:])
+            tag_set, end = content[end : end + 16], end + 16
+        rest = _decode_rest(content[end:])
         checksum = None
         if kind:
             algorithm = _ALGORITHMS[kind & ~_COMPOSITE]
@@ -157,7 +172,7 @@ def decode_record(row: bytes) -> Record:
         Attributes(rest.headers, rest.metadata),
         rest.tags,
         checksum,
-        stamp,
+        row[:_STAMP_BYTES],
     )
 
 
@@ -197,11 +212,12 @@ def as_version(record: Record, key: str, *, latest: bool) -> Version:
 
 
 def as_entry(row: bytes, key: bytes, latest: bool) -> Entry:
-    """What a listing shows of a version. Raises as `decode_record`, but looks only at what it shows."""
+    """What a listing shows of a version. Raises as `decode_record`, but looks only at what it shows, and not at the checksum: one
+    damaged record is for its reader to meet, and no reason why a bucket cannot be listed."""
     try:
-        stamp, version, flags, size, modified, etag, etag_parts, _, _, _, kind, _ = _STAMPED.unpack_from(row)
+        stamp, version, _, flags, size, modified, etag, etag_parts, _, _, _, kind, _ = _STAMPED.unpack_from(row)
         if version != VERSION:
-            raise Unsupported(f"object record of format {version}; this program reads {VERSION}")
+            raise Unsupported(f"a record of format {version}; this program reads {VERSION}")
         return Entry(
             key.decode(),
             size,
@@ -217,21 +233,6 @@ def as_entry(row: bytes, key: bytes, latest: bool) -> Entry:
         raise Corrupt(f"the record of {key!r} cannot be read: {error}") from error
 
 
-class _Versioned(msgspec.Struct, array_like=True, frozen=True):
-    version: int
-
-
-T = TypeVar("T", bound=_Versioned)
-
-
-def _row(row: bytes, kind: type[T]) -> T:
-    """A row whose first field is the version of its format."""
-    stored = msgspec.msgpack.decode(row, type=kind)
-    if stored.version != VERSION:
-        raise Unsupported(f"a record of format {stored.version}; this program reads {VERSION}")
-    return stored
-
-
 def _refusing(decode: Callable[P, R]) -> Callable[P, R]:
     """`decode`, raising Corrupt for bytes that are no such record, and Unsupported for a later version of one."""
 
@@ -245,7 +246,7 @@ def _refusing(decode: Callable[P, R]) -> Callable[P, R]:
     return decoded
 
 
-class _BucketRow(_Versioned, array_like=True, frozen=True):
+class _BucketRow(msgspec.Struct, array_like=True, frozen=True):
     id: int
     created_ms: int
     versioning: int
@@ -253,18 +254,18 @@ class _BucketRow(_Versioned, array_like=True, frozen=True):
 
 
 def encode_bucket(bucket: Bucket) -> bytes:
-    row = _BucketRow(VERSION, bucket.id, bucket.created_ms, bucket.versioning.value, dict(bucket.tags))
-    return msgspec.msgpack.encode(row)
+    row = _BucketRow(bucket.id, bucket.created_ms, bucket.versioning.value, dict(bucket.tags))
+    return _seal(msgspec.msgpack.encode(row))
 
 
 @lru_cache(1024)
 @_refusing
 def decode_bucket(row: bytes, name: str) -> Bucket:
-    stored = _row(row, _BucketRow)
+    stored = msgspec.msgpack.decode(_unseal(row), type=_BucketRow)
     return Bucket(stored.id, name, stored.created_ms, Versioning(stored.versioning), stored.tags)
 
 
-class _UploadRow(_Versioned, array_like=True, frozen=True):
+class _UploadRow(msgspec.Struct, array_like=True, frozen=True):
     started_ms: int
     headers: dict[str, str]
     metadata: dict[str, str]
@@ -275,22 +276,20 @@ class _UploadRow(_Versioned, array_like=True, frozen=True):
 
 def encode_upload(upload: Upload) -> bytes:
     attributes = upload.attributes
-    return msgspec.msgpack.encode(
-        _UploadRow(
-            VERSION,
-            upload.started_ms,
-            dict(attributes.headers),
-            dict(attributes.metadata),
-            dict(upload.tags),
-            _ALGORITHM_NUMBERS[upload.algorithm],
-            upload.full_object,
-        )
+    row = _UploadRow(
+        upload.started_ms,
+        dict(attributes.headers),
+        dict(attributes.metadata),
+        dict(upload.tags),
+        _ALGORITHM_NUMBERS[upload.algorithm],
+        upload.full_object,
     )
+    return _seal(msgspec.msgpack.encode(row))
 
 
 @_refusing
 def decode_upload(row: bytes, upload_id: str, key: str) -> Upload:
-    stored = _row(row, _UploadRow)
+    stored = msgspec.msgpack.decode(_unseal(row), type=_UploadRow)
     return Upload(
         upload_id,
         key,
@@ -302,7 +301,7 @@ def decode_upload(row: bytes, upload_id: str, key: str) -> Upload:
     )
 
 
-class _PartRow(_Versioned, array_like=True, frozen=True):
+class _PartRow(msgspec.Struct, array_like=True, frozen=True):
     size: int
     modified_ms: int
     etag: bytes
@@ -314,23 +313,21 @@ class _PartRow(_Versioned, array_like=True, frozen=True):
 
 def encode_part(part: Part, etag: bytes, etag_parts: int) -> bytes:
     checksum = part.checksum
-    return msgspec.msgpack.encode(
-        _PartRow(
-            VERSION,
-            part.size,
-            part.modified_ms,
-            etag,
-            etag_parts,
-            _ALGORITHM_NUMBERS[checksum.algorithm if checksum else None],
-            checksum.value if checksum else b"",
-            b"".join([extent.pack() for extent in part.extents]),
-        )
+    row = _PartRow(
+        part.size,
+        part.modified_ms,
+        etag,
+        etag_parts,
+        _ALGORITHM_NUMBERS[checksum.algorithm if checksum else None],
+        checksum.value if checksum else b"",
+        b"".join([extent.pack() for extent in part.extents]),
     )
+    return _seal(msgspec.msgpack.encode(row))
 
 
 @_refusing
 def decode_part(row: bytes, number: int) -> Part:
-    stored = _row(row, _PartRow)
+    stored = msgspec.msgpack.decode(_unseal(row), type=_PartRow)
     algorithm = _ALGORITHMS[stored.algorithm]
     return Part(
         number,
@@ -347,19 +344,17 @@ _INDEX = struct.Struct(">Q")
 
 def encode_index(parts: list[tuple[int, int]]) -> bytes:
     """The index of a manifest: (part number, size) in order, 8 bytes each: u16 ‖ u48."""
-    return bytes((VERSION,)) + b"".join([_INDEX.pack(number << 48 | size) for number, size in parts])
+    return _seal(b"".join([_INDEX.pack(number << 48 | size) for number, size in parts]))
 
 
 @_refusing
 def decode_index(row: bytes) -> list[tuple[int, int]]:
-    if row[0] != VERSION:
-        raise Unsupported(f"manifest of format {row[0]}; this program reads {VERSION}")
-    return [(packed >> 48, packed & ((1 << 48) - 1)) for (packed,) in _INDEX.iter_unpack(row[1:])]
+    return [(packed >> 48, packed & ((1 << 48) - 1)) for (packed,) in _INDEX.iter_unpack(_unseal(row))]
 
 
 def encode_tag(name: str, value: str) -> bytes:
     """A tag of a tag set."""
-    return msgspec.msgpack.encode((name, value))
+    return _seal(msgspec.msgpack.encode((name, value)))
 
 
 _decode_tag = msgspec.msgpack.Decoder(tuple[str, str]).decode
@@ -367,4 +362,4 @@ _decode_tag = msgspec.msgpack.Decoder(tuple[str, str]).decode
 
 @_refusing
 def decode_tag(row: bytes) -> tuple[str, str]:
-    return _decode_tag(row)
+    return _decode_tag(_unseal(row))

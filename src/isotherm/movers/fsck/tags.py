@@ -11,17 +11,15 @@ from collections.abc import Iterator
 from itertools import groupby
 from operator import itemgetter
 
-import msgspec
-
 from isotherm.meta.port import STAMP_BYTES, invert
 from isotherm.movers.fsck.findings import Kind, Name
 from isotherm.movers.fsck.job import Job, text
 from isotherm.movers.fsck.versions import Left, NamedTagSet
 from isotherm.objects.layout import STAMP_TAIL, parse_tag_position, table, tag_index, tag_set
+from isotherm.objects.records import decode_tag
 
 _ID_BYTES = 16
 _NAMED, _ROW = range(2)
-_decode = msgspec.msgpack.Decoder(tuple[str, str]).decode
 
 _Item = tuple[bytes, int, bytes, bytes]
 _first = itemgetter(0)
@@ -68,7 +66,7 @@ class Tags:
                 owner = NamedTagSet.unpack(rest)
                 continue
             row = tag_set(self._tenant, identity) + rest
-            tag = job.decoded("a tag", (row, value), _decode)
+            tag = job.decoded("a tag", (row, value), decode_tag)
             found += 1
             if owner is None:
                 orphans += 1
