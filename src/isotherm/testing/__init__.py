@@ -1,1 +1,1 @@
-"""What users of Isotherm may test with: conformance suites of the ports, faulty devices, a server to talk to."""
+"""What users of Isotherm may test with: conformance suites of the ports, a checker of histories, a server to talk to."""

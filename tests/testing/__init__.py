@@ -1,0 +1,1 @@
+"""The published testing tools, tested themselves."""
