@@ -1,6 +1,6 @@
 """Load and accounting: wrk replaying signed requests, and the CPU time of a whole process tree from /proc.
 
-The server runs on core 0, the load on core 1. What is compared is CPU per request, which a faster or slower load
+Unless a program says otherwise the server runs on core 0, the load on core 1. What is compared is CPU per request, which a faster or slower load
 generator does not change much; requests per second are noted beside it.
 """
 
@@ -40,12 +40,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of one run: requests answered, those not answered with 2xx, CPU seconds of the server, wall seconds."""
+    """Of one run: requests answered, those not answered with 2xx, CPU seconds of the server, wall seconds, and the latency that
+    one request in a hundred exceeded."""
 
     requests: int
     refused: int
     cpu_s: float
     wall_s: float
+    p99_ms: float
 
     @property
     def cpu_us(self) -> float:
@@ -126,15 +128,30 @@ function request() i=i%#paths+1; h["Authorization"]=auths[i]; return wrk.format(
 """
         )
 
-    def run(self, seconds: int, connections: int = 32) -> Outcome:
+    def run(self, seconds: int, connections: int = 32, *, cores: str = str(LOAD_CORE)) -> Outcome:
+        """`cores`: where the load generator may run, as taskset lists them."""
         before, start = cpu_seconds(self.site.pid), time.monotonic()
-        command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
+        command = ["taskset", "-c", cores, "wrk", "--latency", "-t1", f"-c{connections}", f"-d{seconds}s"]
         command += ["-s", str(self.script), f"http://127.0.0.1:{self.site.port}"]
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         cpu_s, wall_s = cpu_seconds(self.site.pid) - before, time.monotonic() - start
         answered = re.search(r"(\d+) requests in", text)
         refused = re.search(r"Non-2xx.*: (\d+)", text)
-        return Outcome(int(answered[1]) if answered else 0, int(refused[1]) if refused else 0, cpu_s, wall_s)
+        return Outcome(
+            int(answered[1]) if answered else 0,
+            int(refused[1]) if refused else 0,
+            cpu_s,
+            wall_s,
+            _percentile_ms(text, 99),
+        )
+
+
+_MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1_000.0, "m": 60_000.0}
+
+
+def _percentile_ms(text: str, percent: int) -> float:
+    found = re.search(rf"^\s+{percent}%\s+([\d.]+)(us|ms|s|m)$", text, re.MULTILINE)
+    return float(found[1]) * _MILLISECONDS[found[2]] if found else 0.0
 
 
 def alternate(replays: Sequence[Replay], rounds: int, seconds: int) -> dict[str, list[Outcome]]:

@@ -53,9 +53,9 @@ def _running(command: list[str], port: int) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def isotherm(data: Path, gateways: int = 1) -> Iterator[Site]:
-    """All on: checksums, access log, counters."""
-    with pinned():
+def isotherm(data: Path, gateways: int = 1, *, pin: bool = True) -> Iterator[Site]:
+    """All on: checksums, access log, counters. `pin`: on the server's core alone."""
+    with pinned() if pin else contextlib.nullcontext():
         server = RunningServer(data, gateways=gateways)
         server.start()
     try:
