@@ -1,11 +1,12 @@
 """From a body that arrives to durable extents: small bodies share a segment and its sync, large ones stream.
 
-Hashing and writing of large bodies run where they block nobody (`offload`), in order, a piece of about a MiB at a time:
+Hashing and writing of large bodies run where they block nobody, on one thread, in order, a piece of about a MiB at a time:
 memory stays bounded whatever the body's size. Nothing is referred to yet: the caller's transaction does that.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from isotherm.devices.waiting import offload
 from isotherm.errors import Invalid
 from isotherm.objects.checksums import Digester, verify
 from isotherm.objects.model import MD5_BYTES_MOST, Body, Checksum, Digests
-from isotherm.segments.port import Buffer, Extent, Segments
+from isotherm.segments.port import Buffer, Extent, Segments, Witness
 
 SMALL_BYTES_MOST = 1 << 20
 _PIECE_BYTES = 1 << 20
@@ -68,23 +69,46 @@ async def _store_small(segments: Segments, owner: bytes, data: Buffer, digests: 
 
 
 async def _store_stream(segments: Segments, owner: bytes, body: Body, digests: Digests, most_bytes: int) -> Stored:
+    wanted = digests.md5 is not None
     outgrown = body.size is not None and body.size > MD5_BYTES_MOST
-    digester = Digester(digests.algorithm, md5=digests.md5 is not None or not outgrown)
-    stream = segments.stream(owner)
+    digester = Digester(
+        digests.algorithm, md5=wanted or not outgrown, md5_most=sys.maxsize if wanted else MD5_BYTES_MOST
+    )
+    stream = segments.stream(owner, witness=_Examination(digester, digests, body.hand_over()))
+    size = 0
     try:
         async for piece in _gathered(body.pieces):
-            if digester.size + len(piece) > most_bytes:
-                raise _too_large(digester.size + len(piece), most_bytes)
-            if digests.md5 is None and digester.size + len(piece) > MD5_BYTES_MOST:
-                digester.drop_md5()
-            await offload(digester.update, piece)
+            size += len(piece)
+            if size > most_bytes:
+                raise _too_large(size, most_bytes)
             await stream.write(piece)
-        verify(digester, digests)
+        extents = await stream.finish()
     except BaseException:
         await stream.abort()
         raise
-    extents = tuple(await stream.finish())
-    return Stored(digester.size, extents, digester.md5, digester.checksum)
+    return Stored(size, tuple(extents), digester.md5, digester.checksum)
+
+
+class _Examination:
+    """A `Witness`: what must hold of a body that is being written."""
+
+    __slots__ = ("_also", "_digester", "_digests")
+
+    def __init__(self, digester: Digester, digests: Digests, also: Witness | None) -> None:
+        self._digester = digester
+        self._digests = digests
+        self._also = also
+
+    def update(self, data: Buffer) -> None:
+        self._digester.update(data)
+        if self._also is not None:
+            self._also.update(data)
+
+    def finish(self) -> None:
+        """Raises what `verify` does, and what the other witness does."""
+        if self._also is not None:
+            self._also.finish()
+        verify(self._digester, self._digests)
 
 
 async def _gathered(pieces: AsyncIterator[Buffer]) -> AsyncIterator[Buffer]:

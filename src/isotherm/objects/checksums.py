@@ -8,6 +8,7 @@ their CRCs and exists for CRC algorithms only.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Sequence
 from hmac import compare_digest
 from typing import Any
@@ -39,11 +40,16 @@ def supports_full_object(algorithm: Algorithm) -> bool:
 
 
 class Digester:
-    """Digests of one body as it passes: MD5 if `md5`, and `algorithm` if any. `update` in order, from any one thread."""
+    """Digests of one body as it passes: MD5 if `md5`, and `algorithm` if any. `update` in order, from any one thread.
 
-    __slots__ = ("_algorithm", "_crc", "_hash", "_md5", "size")
+    Args:
+        md5_most: no MD5 is computed of a body that outgrows so many bytes.
+    """
 
-    def __init__(self, algorithm: Algorithm | None, *, md5: bool) -> None:
+    __slots__ = ("_algorithm", "_crc", "_hash", "_md5", "_md5_most", "size")
+
+    def __init__(self, algorithm: Algorithm | None, *, md5: bool, md5_most: int = sys.maxsize) -> None:
+        self._md5_most = md5_most
         self._algorithm = algorithm
         self._md5 = hashlib.md5(usedforsecurity=False) if md5 else None
         self._hash = _HASH[algorithm]() if algorithm in _HASH else None
@@ -53,16 +59,15 @@ class Digester:
     def update(self, data: Buffer) -> None:
         self.size += len(data)
         if self._md5 is not None:
-            self._md5.update(data)
+            if self.size > self._md5_most:
+                self._md5 = None
+            else:
+                self._md5.update(data)
         if self._algorithm is not None:
             if self._hash is not None:
                 self._hash.update(data)
             else:
                 self._crc = _CRC[self._algorithm][0](data, self._crc)
-
-    def drop_md5(self) -> None:
-        """The body has outgrown what an MD5 is computed of."""
-        self._md5 = None
 
     @property
     def md5(self) -> bytes | None:

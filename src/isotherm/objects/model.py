@@ -12,7 +12,7 @@ from enum import Enum
 
 import msgspec
 
-from isotherm.segments.port import Buffer, Extent
+from isotherm.segments.port import Buffer, Extent, Witness
 
 NULL_VERSION = "null"
 
@@ -165,10 +165,14 @@ class Body:
     """A body that arrives in pieces. `size` is its length in bytes where the sender has declared it.
 
     The iterator raises what is wrong with the body (length, signature) before it ends; then nothing is stored.
+
+    `hand_over` may be called once, before the first piece: what it returns must then see every piece and be finished by
+    whoever takes them, in the iterator's stead, so that hashing happens where it holds up nobody.
     """
 
     pieces: AsyncIterator[Buffer]
     size: int | None = None
+    hand_over: Callable[[], Witness | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from isotherm.errors import Closed, NoSpace
 from isotherm.segments.files import SegmentFiles
 from isotherm.segments.format import crc32c, encode_extent_header, pack_trailer, padding_for, trailer_bytes
 from isotherm.segments.open_segment import OpenSegment
-from isotherm.segments.port import BLOCK_BYTES, Buffer, Extent, Media
+from isotherm.segments.port import BLOCK_BYTES, Buffer, Extent, Media, Witness
 from isotherm.segments.settings import SegmentSettings
 
 
@@ -86,8 +86,11 @@ class Lanes:
 class Sink:
     """One payload on its way to the device."""
 
-    def __init__(self, owner: bytes, media: Media, lanes: Lanes, settings: SegmentSettings) -> None:
+    def __init__(
+        self, owner: bytes, media: Media, lanes: Lanes, settings: SegmentSettings, witness: Witness | None = None
+    ) -> None:
         self._owner = owner
+        self._witness = witness
         self._media = media
         self._lanes = lanes
         self._settings = settings
@@ -121,6 +124,8 @@ class Sink:
                 raise self._over
             try:
                 self._take(pieces)
+                if self._witness is not None:
+                    self._witness.finish()
                 if self._length:
                     self._end_extent()
                 self._leave_lane()
@@ -142,6 +147,8 @@ class Sink:
         run_bytes = 0
         for piece in pieces:
             view = memoryview(piece)
+            if self._witness is not None:
+                self._witness.update(view)
             while view:
                 room = self._settings.extent_bytes_most - self._length - run_bytes
                 part = view[:room]

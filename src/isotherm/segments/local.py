@@ -29,7 +29,7 @@ from isotherm.segments.epochs import ReaderEpochs
 from isotherm.segments.files import SegmentFiles
 from isotherm.segments.format import ExtentHeader, check_owner
 from isotherm.segments.lanes import Lanes, Sink
-from isotherm.segments.port import BLOCK_BYTES, Buffer, Extent, ExtentStream, Hold, Media
+from isotherm.segments.port import BLOCK_BYTES, Buffer, Extent, ExtentStream, Hold, Media, Witness
 from isotherm.segments.reader import ExtentReader
 from isotherm.segments.reclaim import Reclaim
 from isotherm.segments.recovery import Recovered, Recovery
@@ -111,10 +111,10 @@ class LocalSegments:
             raise Invalid(f"an append is 1 to {self._settings.append_bytes_most} bytes, not {len(data)}")
         return await self._writers[media].append(owner, data)
 
-    def stream(self, owner: bytes, media: Media = Media.PERFORMANCE) -> ExtentStream:
+    def stream(self, owner: bytes, media: Media = Media.PERFORMANCE, witness: Witness | None = None) -> ExtentStream:
         self._check()
         check_owner(owner)
-        sink = Sink(owner, media, self._lanes, self._settings)
+        sink = Sink(owner, media, self._lanes, self._settings, witness)
         return LaneStream(sink, self._settings.stream_piece_bytes, self._executor)
 
     def read_now(self, extent: Extent, offset: int, length: int) -> bytes | None:

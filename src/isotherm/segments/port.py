@@ -65,6 +65,18 @@ def unpack_extents(packed: bytes) -> list[Extent]:
     return [Extent(*fields) for fields in _EXTENT.iter_unpack(packed)]
 
 
+class Witness(Protocol):
+    """Sees a payload pass on its way to the device, on the thread that writes it: for digests."""
+
+    def update(self, data: Buffer) -> None:
+        """The next bytes, in order."""
+        ...
+
+    def finish(self) -> None:
+        """All have passed, and none is durable yet. What it raises ends the stream as a failed write does."""
+        ...
+
+
 class ExtentStream(Protocol):
     """A large payload on its way into a segment of its own. End it with `finish` or `abort`, always."""
 
@@ -112,7 +124,9 @@ class Segments(Protocol):
         """Write a small payload (≤ 4 MiB), sharing a segment and its fsync with others. Durable on return."""
         ...
 
-    def stream(self, owner: bytes, media: Media = Media.PERFORMANCE) -> ExtentStream: ...
+    def stream(
+        self, owner: bytes, media: Media = Media.PERFORMANCE, witness: Witness | None = None
+    ) -> ExtentStream: ...
 
     def read_now(self, extent: Extent, offset: int, length: int) -> bytes | None:
         """Verified bytes of a range within the extent if they are at hand; None where reading would block."""

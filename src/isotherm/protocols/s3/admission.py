@@ -45,7 +45,7 @@ def admit(endpoint: S3Endpoint, exchange: Exchange, head: Head) -> Request:
             raise refusals.length_required()
     else:
         inlet.check = check
-        body = Body(inlet, size)
+        body = Body(inlet, size, inlet.hand_over)
     encoding = headers.get("content-encoding")
     if encoding is not None and "aws-chunked" in encoding.lower():
         headers["content-encoding"] = without_aws_chunked(encoding)

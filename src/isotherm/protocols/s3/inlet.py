@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Callable
 
 from isotherm.protocols.s3.framing import ChunkFraming, LengthFraming
-from isotherm.protocols.s3.payload import Check
-from isotherm.segments.port import Buffer
+from isotherm.protocols.s3.payload import Check, HashCheck
+from isotherm.segments.port import Buffer, Witness
 
 _SMALL_BYTES = 16 << 10
 
@@ -94,6 +94,13 @@ class Inlet:
             self._error = error
         self.complete = True
         self._wake()
+
+    def hand_over(self) -> Witness | None:
+        """See `Body.hand_over`: a check that gives back what it is fed is no longer the iterator's to make."""
+        if not isinstance(self.check, HashCheck):
+            return None
+        check, self.check = self.check, None
+        return check
 
     def discard(self) -> None:
         """Nobody wants the rest."""

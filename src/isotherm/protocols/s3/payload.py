@@ -38,8 +38,9 @@ class Check(Protocol):
 class HashCheck:
     """The SHA-256 that was signed is that of the body.
 
-    It is computed on the event loop: a piece is what one read from a socket gave, at most 256 KiB, which takes 0.15 ms. Handing
-    pieces to a thread costs more than twice the processor time of hashing them here.
+    Also a `Witness` (segments/port.py), so that a large body is hashed on the thread that writes it. What is not stored is
+    hashed on the event loop: a piece is what one read from a socket gave, at most 256 KiB, which takes 0.15 ms; handing it to a
+    thread only for that would cost more than twice the processor time.
     """
 
     __slots__ = ("_expected", "_hash")
@@ -47,6 +48,9 @@ class HashCheck:
     def __init__(self, expected: str) -> None:
         self._expected = expected
         self._hash = hashlib.sha256()
+
+    def update(self, data: Buffer) -> None:
+        self._hash.update(data)
 
     def feed(self, data: Buffer) -> Sequence[Buffer]:
         self._hash.update(data)

@@ -1,0 +1,75 @@
+"""A stream's witness: sees what is written, as it is written, and may refuse it before it is durable."""
+
+import asyncio
+import threading
+
+import pytest
+
+from isotherm.devices.waiting import drive
+from isotherm.errors import Closed, Invalid
+from isotherm.testing.segments_suite import MIB, payload
+from isotherm.testing.shelf import key_of
+from tests.segments import rigs
+
+
+class Recorder:
+    def __init__(self, objection=None):
+        self.seen = bytearray()
+        self.threads = set()
+        self.finished = False
+        self._objection = objection
+
+    def update(self, data):
+        assert not self.finished
+        self.seen += data
+        self.threads.add(threading.current_thread())
+
+    def finish(self):
+        self.finished = True
+        if self._objection is not None:
+            raise self._objection
+
+
+@pytest.fixture
+def rig(tmp_path):
+    with rigs.opened(tmp_path) as rig:
+        yield rig
+
+
+@pytest.mark.parametrize("piece", [70_001, 3 * MIB])
+def test_it_sees_every_byte_in_order_off_the_event_loop(rig, piece):
+    data = payload(20 * MIB + 77)
+    witness = Recorder()
+
+    async def check():
+        stream = rig.segments.stream(key_of(b"a"), witness=witness)
+        for at in range(0, len(data), piece):
+            await stream.write(data[at : at + piece])
+        assert not witness.finished
+        await stream.finish()
+
+    asyncio.run(check())
+    assert witness.finished
+    assert witness.seen == data
+    assert threading.main_thread() not in witness.threads
+
+
+def test_what_it_objects_to_is_given_up_with_its_space(rig, tmp_path):
+    (before,) = drive(rig.shelf.put(b"before", payload(MIB)))
+    path = rigs.path_of(tmp_path, before.segment)
+    size = path.stat().st_size
+
+    async def check():
+        stream = rig.segments.stream(key_of(b"a"), witness=Recorder(Invalid("not what was signed")))
+        await stream.write(payload(2 * MIB))
+        assert path.stat().st_size > size
+        with pytest.raises(Invalid):
+            await stream.finish()
+        await stream.abort()
+        with pytest.raises(Closed):
+            await stream.finish()
+
+    drive(check())
+    assert path.stat().st_size == size
+    (after,) = drive(rig.shelf.put(b"after", payload(MIB)))
+    assert after.segment == before.segment
