@@ -70,8 +70,9 @@ def test_checksums(s3, bucket, algorithm):
     assert got["Body"].read() == b"hello" * 99
 
 
-def test_presigned_urls(endpoint, bucket):
-    s3 = connect(endpoint, signature_version="s3v4")
+@pytest.mark.parametrize("version", [None, "s3v4", "s3"])
+def test_presigned_urls(endpoint, bucket, version):
+    s3 = connect(endpoint, signature_version=version)
     put = s3.generate_presigned_url("put_object", {"Bucket": bucket, "Key": "k", "Metadata": {"a": "b"}})
     request = urllib.request.Request(
         put, data=b"hello", method="PUT", headers={"x-amz-meta-a": "b", "content-type": ""}

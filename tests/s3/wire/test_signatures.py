@@ -266,11 +266,6 @@ QUERIES = {
         "InvalidArgument",
     ),
     "an unknown access key": (changed(presign(), b"=AKID", b"=AKIE"), 403, "InvalidAccessKeyId"),
-    "signature version 2": (
-        b"GET /b/k?AWSAccessKeyId=a&Expires=1&Signature=b HTTP/1.1\r\nHost: a\r\n\r\n",
-        400,
-        "InvalidRequest",
-    ),
 }
 
 

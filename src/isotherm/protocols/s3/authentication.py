@@ -1,4 +1,4 @@
-"""Who sent a request: Signature Version 4 and 4A, in the Authorization header or in a presigned query.
+"""Who sent a request: Signature Version 4 and 4A, in the Authorization header or in a presigned query; 2 in a query alone.
 
 One `Authenticator` a process asks `Credentials.find` at every request and keeps nothing longer than it: keys that are
 cached are used only with the pair they were derived from. Any region is accepted; the service must be s3. Used on one
@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from isotherm.protocols.s3 import presigned, refusals, sigv4, sigv4a
-from isotherm.protocols.s3.parsing import Head
+from isotherm.protocols.s3 import presigned, refusals, sigv2, sigv4, sigv4a
+from isotherm.protocols.s3.parsing import Head, bucket_of_host
 from isotherm.protocols.s3.sigv4 import UNSIGNED_PAYLOAD, Claim
 from isotherm.protocols.s3.timestamps import parse_any, render_basic, render_extended
 from isotherm.tenancy.identity import Credential
@@ -32,10 +32,11 @@ class Proof:
     """An authenticated request. `payload` is what was signed for the body: a hash, or one of S3's words.
 
     `moment`, the claim's scope and `signature` seed the chain of chunk signatures. `region` is a set of them under SigV4A.
+    Version 2 makes no claim, and has no chain and no region.
     """
 
     credential: Credential
-    claim: Claim
+    claim: Claim | None
     region: str
     payload: str
     moment: str
@@ -43,11 +44,12 @@ class Proof:
 
 
 class Authenticator:
-    def __init__(self, credentials: Credentials, skew_s: int) -> None:
+    def __init__(self, credentials: Credentials, skew_s: int, domains: tuple[str, ...]) -> None:
         self.signing_keys = sigv4.SigningKeys()
         self.verifying_keys = sigv4a.VerifyingKeys()
         self._credentials = credentials
         self._skew_s = skew_s
+        self._domains = domains
         self._claims: dict[str, Claim] = {}
         self._moment: tuple[str, int] | None = None
 
@@ -61,16 +63,19 @@ class Authenticator:
         authorization = head.headers.get("authorization")
         if query:
             names = {name for name, _ in query}
+            of_query = None
             if not names.isdisjoint(_PRESIGNED_MARKS):
+                of_query = self._of_query
+            elif "Signature" in names and "AWSAccessKeyId" in names:
+                of_query = self._of_version_2
+            if of_query is not None:
                 if authorization is not None:
                     raise refusals.invalid_argument(
                         "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string "
                         "parameter or the Authorization header should be specified",
                         ArgumentName="Authorization",
                     )
-                return self._of_query(head, query, now_ms)
-            if "Signature" in names and "AWSAccessKeyId" in names:
-                raise refusals.invalid_request(_UNSUPPORTED)
+                return of_query(head, query, now_ms)
         if not authorization:
             raise refusals.anonymous()
         return self._of_header(head, query, authorization, now_ms)
@@ -122,6 +127,18 @@ class Authenticator:
         self.verify(head, signed, asked.claim, credential, payload, asked.moment, asked.signature)
         presigned.promote(query, head.headers)
         return Proof(credential, asked.claim, asked.region, payload, asked.moment, asked.signature)
+
+    def _of_version_2(self, head: Head, query: list[tuple[str, str]], now_ms: int) -> Proof:
+        access_key, expires, signature = sigv2.carry(query, head.headers)
+        if "x-amz-security-token" in head.headers:
+            raise refusals.invalid_token()
+        credential = self._find(access_key)
+        sigv2.demand_valid(expires, now_ms)
+        text = sigv2.string_to_sign(head, bucket_of_host(head.headers["host"], self._domains), expires)
+        if not sigv2.fits(credential.secret, text, signature):
+            raise refusals.wrong_signature(access_key, signature, text.decode("utf-8", "replace"), "")
+        payload = head.headers.get("x-amz-content-sha256", UNSIGNED_PAYLOAD)
+        return Proof(credential, None, "", payload, "", signature)
 
     def _find(self, access_key: str) -> Credential:
         credential = self._credentials.find(access_key)

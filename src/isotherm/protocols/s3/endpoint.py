@@ -56,7 +56,7 @@ class S3Endpoint:
         access_log: AccessLog | None = None,
         owner_of: Callable[[int], str] = str,
     ) -> None:
-        self.authenticator = Authenticator(credentials, settings.skew_s)
+        self.authenticator = Authenticator(credentials, settings.skew_s, settings.domains)
         self.space_of = space_of
         self.owner_of = owner_of
         self.dispatch = dispatch

@@ -89,8 +89,9 @@ def check_for(
     if not head.chunked and not head.length:
         raise refusals.length_required()
     algorithm, trailing = variant
-    if algorithm and algorithm != proof.claim.algorithm:
-        raise refusals.invalid_request(f"x-amz-content-sha256 {payload} does not go with {proof.claim.algorithm}.")
+    used = proof.claim.algorithm if proof.claim else "Signature Version 2"
+    if algorithm and algorithm != used:
+        raise refusals.invalid_request(f"x-amz-content-sha256 {payload} does not go with {used}.")
     declared = _declared(head)
     announced = _announced(head.headers) if trailing else ()
     chunks = AwsChunks(declared, _chain(algorithm, proof, authenticator), announced, trailing=trailing)
@@ -98,13 +99,14 @@ def check_for(
 
 
 def _chain(algorithm: str, proof: Proof, authenticator: Authenticator) -> Chain | None:
+    claim = proof.claim
+    if claim is None or not algorithm:
+        return None
     if algorithm == sigv4.ALGORITHM:
-        signer = authenticator.signing_keys.signer(proof.credential, proof.claim.scope)
-        return HmacChain(signer, proof.moment, proof.claim.scope, proof.signature)
-    if algorithm == sigv4a.ALGORITHM:
-        public = authenticator.verifying_keys.key(proof.credential)
-        return EcdsaChain(public, proof.moment, proof.claim.scope, proof.signature)
-    return None
+        signer = authenticator.signing_keys.signer(proof.credential, claim.scope)
+        return HmacChain(signer, proof.moment, claim.scope, proof.signature)
+    public = authenticator.verifying_keys.key(proof.credential)
+    return EcdsaChain(public, proof.moment, claim.scope, proof.signature)
 
 
 def _declared(head: Head) -> int | None:

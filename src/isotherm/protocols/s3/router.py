@@ -6,8 +6,8 @@ answered 501 NotImplemented: it never falls through to another verb and is never
 every unknown query parameter, for every unknown x-amz- header and for conditions on writes that have none.
 
 Three exceptions, all S3's own. Query parameters that begin with `x-` but not with `x-amz-` are the client's notes and
-are ignored (`x-id`, the name SDKs give an operation, is one). An x-amz- header may travel as a parameter of a presigned
-URL, where it means the same. Headers that ask for what this store is anyway are understood (harmless.py).
+are ignored (`x-id`, the name SDKs give an operation, is one). The x-amz- parameters of a presigned URL, which stand for
+headers, have become headers before (presigned.py). Headers that ask for what this store is anyway are understood (harmless.py).
 
 Called on the connection's event loop.
 """
@@ -22,19 +22,6 @@ from isotherm.protocols.s3.parameters import invalid_argument
 from isotherm.protocols.s3.routes import ROUTES, SUBRESOURCES, Route
 from isotherm.protocols.s3.wire import Reply, Request
 
-_SIGNING = frozenset(
-    f"x-amz-{name}"
-    for name in (
-        "algorithm",
-        "credential",
-        "date",
-        "expires",
-        "signedheaders",
-        "signature",
-        "content-sha256",
-        "region-set",
-    )
-)
 _META = "x-amz-meta-"
 _NOTHING = ""
 
@@ -70,31 +57,14 @@ def _subresource(query: Mapping[str, str]) -> str:
 
 
 def _check_query(request: Request, route: Route, subresource: str) -> None:
-    carried: dict[str, str] = {}
     for name, value in request.query.items():
         if name in route.query or name == subresource or f"{name}+copy" == subresource:
             continue
-        lower = name.lower()
-        if lower.startswith("x-amz-"):
-            if lower not in _SIGNING:
-                carried[lower] = value
-        elif name == "versionId":
+        if name == "versionId":
             raise invalid_argument("This operation does not accept a version-id.", "versionId", value)
-        elif not lower.startswith("x-"):
+        lower = name.lower()
+        if not lower.startswith("x-") or lower.startswith("x-amz-"):
             raise Unsupported(f"The query parameter {name[:64]} is not implemented.", Parameter=name[:64])
-    if carried:
-        request.headers = _with_carried(request, carried)
-
-
-def _with_carried(request: Request, carried: dict[str, str]) -> dict[str, str]:
-    """The headers, with those that a presigned URL carries as parameters."""
-    if not any(name.lower() == "x-amz-signature" for name in request.query):
-        name = next(iter(carried))
-        raise Unsupported(f"The query parameter {name[:64]} is not implemented.", Parameter=name[:64])
-    for name, value in carried.items():
-        if request.headers.get(name, value) != value:
-            raise invalid_argument("A header and a query parameter of its name contradict each other.", name, value)
-    return {**request.headers, **carried}
 
 
 def _check_headers(request: Request, route: Route) -> None:
