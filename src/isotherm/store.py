@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, cast
 
 from isotherm import __version__
 from isotherm.clock import Clock, SystemClock
@@ -44,7 +44,7 @@ from isotherm.segments.port import Buffer, Media
 from isotherm.settings import Settings
 
 Source = Buffer | BinaryIO | Iterable[bytes]
-"""What a program may put: bytes at once, a binary file, or pieces."""
+"""What a program may put: bytes at once (whatever gives a buffer: an array too), a binary file, or pieces."""
 
 _PIECE_BYTES = 1 << 20
 _ANY = Condition()
@@ -219,7 +219,8 @@ class Store:
         condition: Condition = _ANY,
     ) -> Version:
         """Store bytes, a binary file or an iterable of pieces. Durable on return. Errors: `Space.put`."""
-        body = data if isinstance(data, bytes | bytearray | memoryview) else Body(_pieces(data))
+        whole = _whole(data)
+        body = Body(_pieces(cast("BinaryIO | Iterable[bytes]", data))) if whole is None else whole
         return drive(
             self._async.put(
                 bucket, key, body, tags=tags, metadata=metadata, content_type=content_type, condition=condition
@@ -287,6 +288,14 @@ class Store:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _whole(data: Source) -> Buffer | None:
+    """What gives a buffer, as one: an array gives its items one by one as well."""
+    try:
+        return data if isinstance(data, bytes) else memoryview(data)  # type: ignore[arg-type]
+    except TypeError:
+        return None
 
 
 async def _pieces(source: BinaryIO | Iterable[bytes]) -> AsyncIterator[Buffer]:

@@ -1,12 +1,16 @@
 """Bytes that go in come out: every size around a border, every range around a block."""
 
 import hashlib
+import mmap
+from array import array
 
 import pytest
 
 from isotherm.devices.waiting import drive
 from isotherm.errors import Invalid, NotFound
+from isotherm.objects.checksums import Digester
 from isotherm.objects.model import Attributes, Body
+from isotherm.store import Store
 from tests.objects.stores import KIB, MIB, body, get, live_bytes, payload
 
 BLOCK = 64 * KIB
@@ -30,6 +34,72 @@ def test_every_form_of_a_body_comes_back_whole(space, engines, size):
         assert get(space, "box", form) == data
         assert drive(space.head("box", form)).etag == version.etag
         assert live_bytes(engines) == before + size
+
+
+def wide_buffers(data):
+    """The same bytes in buffers whose length is not that of their bytes."""
+    yield "items of four bytes", memoryview(array("I", bytes(data)))
+    yield "rows", memoryview(data).cast("B", (4, len(data) // 4))
+    yield "every second byte", memoryview(b"".join(bytes((byte, 0)) for byte in data))[::2]
+
+
+@pytest.mark.parametrize("size", [12, BLOCK + 4, MIB, MIB + 4])
+def test_a_body_is_as_long_as_its_bytes_whatever_the_items_of_its_buffer(space, engines, size):
+    data = payload(size)
+    for name, buffer in wide_buffers(data):
+        for form, sent in [("whole", buffer), ("undeclared", Body(pieces_of([buffer])))]:
+            before = live_bytes(engines)
+            version = drive(space.put("box", f"{name} {form}", sent))
+            assert version.size == size
+            assert get(space, "box", f"{name} {form}") == data
+            assert live_bytes(engines) == before + size
+
+
+async def pieces_of(pieces):
+    for piece in pieces:
+        yield piece
+
+
+def test_a_program_may_put_whatever_gives_a_buffer(space, engines, tmp_path):
+    data = payload(2 * MIB + 4)
+    file = tmp_path / "file"
+    file.write_bytes(data)
+    with file.open("r+b") as opened, mmap.mmap(opened.fileno(), 0) as mapped:
+        for sent in (array("I", data), mapped, opened, [memoryview(array("I", data))], bytearray(data)):
+            assert Store(engines).put("box", "key", sent).size == len(data)
+            assert get(space, "box", "key") == data
+
+
+async def refilling(data, piece_bytes):
+    """A source that fills one buffer again and again, as `readinto` does."""
+    buffer = bytearray(piece_bytes)
+    for at in range(0, len(data), piece_bytes):
+        piece = data[at : at + piece_bytes]
+        buffer[: len(piece)] = piece
+        yield memoryview(buffer)[: len(piece)]
+
+
+@pytest.mark.parametrize("size", [BLOCK + 1, 3 * MIB + 5])
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_source_may_fill_one_buffer_again_and_again(space, size, declared):
+    data = payload(size)
+    version = drive(space.put("box", "key", Body(refilling(data, 10_000), size if declared else None)))
+    assert version.size == size
+    assert get(space, "box", "key") == data
+
+
+@pytest.mark.parametrize("size", [BLOCK + 1, 3 * MIB + 5])
+def test_what_is_hashed_is_what_is_written_though_the_buffer_changes_meanwhile(space, engines, monkeypatch, size):
+    buffer = bytearray(payload(size))
+    update = Digester.update
+
+    def updating(digester, data):
+        update(digester, data)
+        buffer[:] = bytes(size)
+
+    monkeypatch.setattr(Digester, "update", updating)
+    etag = drive(space.put("box", "key", buffer)).etag
+    assert hashlib.md5(get(space, "box", "key")).hexdigest() == etag
 
 
 @pytest.mark.parametrize("size", BORDERS)

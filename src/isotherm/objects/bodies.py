@@ -2,6 +2,9 @@
 
 Hashing and writing of large bodies run where they block nobody, on one thread, in order, a piece of about a MiB at a time:
 memory stays bounded whatever the body's size. Nothing is referred to yet: the caller's transaction does that.
+
+Invariants: the bytes that are hashed are the bytes that are written, whatever the caller does to his buffers meanwhile
+(a source may fill one buffer again and again); sizes are of bytes, whatever the items of a buffer are.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ class Stored:
 
 def is_small(body: Buffer | Body) -> bool:
     """Whether `store` will make it one extent at most, in a segment shared with others."""
-    size = body.size if isinstance(body, Body) else len(body)
+    size = body.size if isinstance(body, Body) else memoryview(body).nbytes
     return size is not None and size <= SMALL_BYTES_MOST
 
 
@@ -46,12 +49,12 @@ async def store(segments: Segments, owner: bytes, body: Buffer | Body, digests: 
     small = is_small(body)
     if not isinstance(body, Body):
         if small:
-            return await _store_small(segments, owner, body, digests)
-        body = Body(_pieces_of(body), len(body))
+            return await _store_small(segments, owner, _unchanging(body), digests)
+        body = Body(_pieces_of(body), memoryview(body).nbytes)
     if body.size is not None and body.size > most_bytes:
         raise _too_large(body.size, most_bytes)
     if small:
-        held = [piece async for piece in body.pieces]
+        held = [_unchanging(piece) async for piece in body.pieces]
         whole = held[0] if len(held) == 1 else b"".join(held)
         return await _store_small(segments, owner, whole, digests)
     return await _store_stream(segments, owner, body, digests, most_bytes)
@@ -115,7 +118,8 @@ async def _gathered(pieces: AsyncIterator[Buffer]) -> AsyncIterator[Buffer]:
     """The same bytes in pieces of at least `_PIECE_BYTES`, but for the last: fewer hand-overs to threads."""
     held: list[Buffer] = []
     size = 0
-    async for piece in pieces:
+    async for given in pieces:
+        piece = _unchanging(given)
         held.append(piece)
         size += len(piece)
         if size >= _PIECE_BYTES:
@@ -127,8 +131,20 @@ async def _gathered(pieces: AsyncIterator[Buffer]) -> AsyncIterator[Buffer]:
 
 async def _pieces_of(data: Buffer) -> AsyncIterator[Buffer]:
     view = memoryview(data)
+    if not view.c_contiguous:
+        view = memoryview(view.tobytes())
+    view = view.cast("B")
     for at in range(0, len(view), _PIECE_BYTES):
         yield view[at : at + _PIECE_BYTES]
+
+
+def _unchanging(data: Buffer) -> Buffer:
+    """The bytes of `data` as they are now: itself where nobody can change it, else a copy."""
+    if isinstance(data, bytes):
+        return data
+    view = memoryview(data)
+    plain = isinstance(view.obj, bytes) and view.c_contiguous and view.ndim == view.itemsize == 1
+    return view if plain else view.tobytes()
 
 
 def _too_large(size: int, most_bytes: int) -> Invalid:
