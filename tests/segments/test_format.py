@@ -14,7 +14,7 @@ from isotherm.errors import Corrupt, Invalid, Unsupported, VersionMismatch
 from isotherm.segments import format as codec
 from isotherm.segments.accounting import SegmentRow, State, unpack_row
 from isotherm.segments.port import Extent, Media, unpack_extents
-from isotherm.segments.scan import Gap, SegmentScan
+from isotherm.segments.scan import FileSource, Gap, SegmentScan
 from tests.segments import rigs
 
 DATA = Path(__file__).parent / "data"
@@ -35,7 +35,7 @@ def pattern(size):
 
 def scan(path, segment):
     device = SystemDrive()
-    return SegmentScan(device.open(path, 0), path, segment, device)
+    return SegmentScan(FileSource(device.open(path, 0), path, device), segment)
 
 
 @pytest.mark.parametrize("segment", [APPENDED, STREAMED])

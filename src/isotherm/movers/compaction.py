@@ -26,9 +26,9 @@ from isotherm.meta.port import Meta, Transaction
 from isotherm.segments import accounting
 from isotherm.segments.accounting import SegmentRow, State
 from isotherm.segments.format import FILE_HEADER_BYTES, ExtentHeader
-from isotherm.segments.local import LocalSegments
 from isotherm.segments.port import Extent, Media, Referrer
 from isotherm.segments.scan import Gap, SegmentScan
+from isotherm.segments.upkeep import Upkeep
 
 Pair = tuple[bytes, Extent]
 """An owner and an extent it refers to."""
@@ -98,7 +98,7 @@ class Compaction:
 
     def __init__(
         self,
-        segments: LocalSegments,
+        segments: Upkeep,
         meta: Meta,
         referrers: Mapping[bytes, Referrer],
         *,
@@ -225,8 +225,8 @@ class Compaction:
         live = {extent for _, extent in pairs}
         if not live:
             return
-        headers = [header for header in batch if header.extent(scan.segment) in live]
-        copied = await offload(self._segments.copy, scan, headers, row.media)
+        wanted = [(scan, header) for header in batch if header.extent(scan.segment) in live]
+        copied = await offload(self._segments.copy, wanted, row.media)
         report.damaged += copied.damaged
         moved: set[Extent] = set()
         while pairs := [(owner, old) for owner, old in pairs if old in copied.moves]:

@@ -23,9 +23,8 @@ from isotherm.movers.uploads import expire_uploads
 from isotherm.objects.garbage import sweep
 from isotherm.objects.layout import FEED
 from isotherm.objects.referrer import PartReferrer, VersionReferrer
-from isotherm.segments.local import LocalSegments
 from isotherm.segments.port import Referrer
-from isotherm.segments.recovery import Recovered
+from isotherm.segments.upkeep import Recovered, Upkeep
 
 _UPLOADS_A_ROUND = 10_000
 
@@ -65,7 +64,7 @@ class Rounds:
     def __init__(
         self,
         meta: LmdbMeta,
-        segments: LocalSegments,
+        segments: Upkeep,
         *,
         clock: Clock,
         feed_retained: int,

@@ -132,9 +132,11 @@ async def segment_rows(reader: Reader, after: int = -1, limit: int = _PAGE) -> l
     return [(int.from_bytes(key[len(_ROWS) :], "big"), unpack_row(value)) for key, value in pairs]
 
 
-async def emptied_segments(reader: Reader, limit: int = _PAGE) -> list[tuple[int, bytes]]:
-    """(segment, stamp of the commit that emptied it) of those whose files wait to be unlinked."""
-    pairs = await reader.range(_EMPTIED, _beyond(_EMPTIED), limit)
+async def emptied_segments(reader: Reader, limit: int = _PAGE, after: int = -1) -> list[tuple[int, bytes]]:
+    """(segment, stamp of the commit that emptied it) of those with greater numbers that wait to be removed."""
+    if after >= _LAST:
+        return []
+    pairs = await reader.range(emptied_key(after + 1), _beyond(_EMPTIED), limit)
     return [(int.from_bytes(key[len(_EMPTIED) :], "big"), stamp) for key, stamp in pairs]
 
 

@@ -10,7 +10,6 @@ Blocks on the device; any thread.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from isotherm.errors import Corrupt
 from isotherm.segments.format import ExtentHeader, encode_extent_header, padding_for
@@ -18,20 +17,13 @@ from isotherm.segments.lanes import Lanes
 from isotherm.segments.open_segment import OpenSegment
 from isotherm.segments.port import Extent, Media
 from isotherm.segments.scan import SegmentScan
+from isotherm.segments.upkeep import Copied
 
 _PENDING_BYTES = 4 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Copied:
-    """`moves` from old to new, and the old ones whose bytes are `damaged`."""
-
-    moves: dict[Extent, Extent] = field(default_factory=dict)
-    damaged: list[Extent] = field(default_factory=list)
-
-
-def copy_extents(scan: SegmentScan, headers: Iterable[ExtentHeader], lanes: Lanes, media: Media) -> Copied:
-    """Copy extents of the segment `scan` is on to an open segment of `media`.
+def copy_extents(found: Iterable[tuple[SegmentScan, ExtentHeader]], lanes: Lanes, media: Media) -> Copied:
+    """Copy extents, each of the segment that its scan is on, to an open segment of `media`.
 
     Raises:
         NoSpace, Unavailable: nothing was copied.
@@ -40,7 +32,7 @@ def copy_extents(scan: SegmentScan, headers: Iterable[ExtentHeader], lanes: Lane
     lane = lanes.take(media, reserved=True)
     try:
         run = _Run(lane)
-        for header in headers:
+        for scan, header in found:
             extent = header.extent(scan.segment)
             try:
                 copied.moves[extent] = run.copy(scan, header)

@@ -25,7 +25,7 @@ from isotherm.segments.accounting import SegmentRow, State, row_key
 from isotherm.segments.format import FILE_HEADER_BYTES, decode_file_header, encode_file_header
 from isotherm.segments.open_segment import OpenSegment
 from isotherm.segments.port import Media
-from isotherm.segments.scan import SegmentScan
+from isotherm.segments.scan import FileSource, SegmentScan
 
 _SUFFIX = ".seg"
 _TRIES = 8
@@ -85,7 +85,7 @@ class SegmentFiles:
     def scan(self, segment: int) -> SegmentScan:
         """The segment's file, to be walked; close it. Raises what `open` does."""
         fd, path = self.open(segment)
-        return SegmentScan(fd, path, segment, self._drive)
+        return SegmentScan(FileSource(fd, path, self._drive), segment)
 
     def open(self, segment: int) -> tuple[int, Path]:
         """A descriptor of the segment's file, and its path.

@@ -9,9 +9,9 @@ Any thread or coroutine of the process that opened it; in a forked child every c
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 
 from isotherm.clock import Clock
@@ -23,7 +23,7 @@ from isotherm.errors import Closed, Invalid
 from isotherm.ids import Ids
 from isotherm.meta.port import Meta, Transaction
 from isotherm.segments import accounting
-from isotherm.segments.copying import Copied, copy_extents
+from isotherm.segments.copying import copy_extents
 from isotherm.segments.descriptors import Descriptors
 from isotherm.segments.epochs import ReaderEpochs
 from isotherm.segments.files import SegmentFiles
@@ -31,11 +31,12 @@ from isotherm.segments.format import ExtentHeader, check_owner
 from isotherm.segments.lanes import Lanes, Sink
 from isotherm.segments.port import BLOCK_BYTES, Buffer, Extent, ExtentStream, Hold, Media, Witness
 from isotherm.segments.reader import ExtentReader
-from isotherm.segments.reclaim import Reclaim
-from isotherm.segments.recovery import Recovered, Recovery
+from isotherm.segments.reclaim import Reclaim, empty
+from isotherm.segments.recovery import Recovery
 from isotherm.segments.scan import SegmentScan
 from isotherm.segments.settings import SegmentSettings
 from isotherm.segments.stream import LaneStream
+from isotherm.segments.upkeep import Copied, Recovered
 from isotherm.segments.writer import SharedWriter
 
 _CHUNK_BYTES = 1 << 20
@@ -56,6 +57,7 @@ class LocalSegments:
         settings: SegmentSettings,
     ) -> None:
         self._files = files
+        self._meta = meta
         self._epochs = epochs
         self._drive = drive
         self._settings = settings
@@ -168,9 +170,9 @@ class LocalSegments:
         return await self._recovery.recover()
 
     async def empty(self, segment: int) -> bool:
-        """Give up a sealed segment to which nothing refers; see `Reclaim.empty`."""
+        """Give up a sealed segment to which nothing refers; see `reclaim.empty`."""
         self._check()
-        return await self._reclaim.empty(segment)
+        return await empty(self._meta, segment)
 
     async def unlink_emptied(self) -> tuple[list[int], int]:
         """Remove emptied segments that no reader can hold; see `Reclaim.unlink_emptied`."""
@@ -184,10 +186,17 @@ class LocalSegments:
         self._guard.check()
         return self._files.scan(segment)
 
-    def copy(self, scan: SegmentScan, headers: Iterable[ExtentHeader], media: Media) -> Copied:
+    def listed(self) -> Iterator[tuple[int, int]]:
+        """(segment, bytes) of every file that is named as one. Blocks."""
+        self._guard.check()
+        for segment, path in self._files.listed():
+            with suppress(FileNotFoundError):
+                yield segment, path.stat().st_size
+
+    def copy(self, found: Iterable[tuple[SegmentScan, ExtentHeader]], media: Media) -> Copied:
         """Copy extents for compaction; see `copy_extents`. Blocks."""
         self._check()
-        return copy_extents(scan, headers, self._lanes, media)
+        return copy_extents(found, self._lanes, media)
 
     def spare_bytes(self, media: Media) -> int:
         """How much room there is for copies of extents; see `SegmentFiles.spare_bytes`. Blocks."""

@@ -4,8 +4,8 @@ An *extent* is a run of payload bytes inside a segment, written once, never rewr
 *owner* (opaque bytes to this room: the key of what refers to it), so that compaction can find the reference. A crc32c
 per 64 KiB, counted from the extent's start, lies apart from the payload.
 
-*Life of an extent.* `append` or a stream writes it, durable on return. The transaction that first refers to it calls
-`refer`: from then on its payload counts as live. A transaction that copies the reference calls `share`; one that removes
+*Life of an extent.* `append` or a stream writes it. The transaction that first refers to it calls `refer`: from then on it
+is durable at the latest, and its payload counts as live. A transaction that copies the reference calls `share`; one that removes
 a reference calls `discard`; the last reference takes the payload out of the live bytes. What was written and never
 referred to was never live and needs no clean-up. Compaction moves live extents, tells the `Referrer` of their owners in
 the same transaction, and unlinks a segment only when no live byte and no older reader (`reading`) is left.
@@ -121,7 +121,11 @@ class Segments(Protocol):
     """
 
     async def append(self, owner: bytes, data: Buffer, media: Media = Media.PERFORMANCE) -> Extent:
-        """Write a small payload (≤ 4 MiB), sharing a segment and its fsync with others. Durable on return."""
+        """Write a small payload (≤ 4 MiB), sharing a segment and its sync with others.
+
+        Durable on return or, where an engine keeps it in the metadata, with the transaction that refers to it: hand
+        `refer` the very extent that this gave.
+        """
         ...
 
     def stream(
@@ -141,7 +145,8 @@ class Segments(Protocol):
         ...
 
     def sendable(self, extent: Extent, offset: int, length: int) -> tuple[int, int] | None:
-        """(descriptor, file offset) for sendfile, when this process has verified every block of the range lately.
+        """(descriptor, file offset) for sendfile, when this process has verified every block of the range lately, and the
+        engine has descriptors.
 
         The descriptor is valid until control returns to the event loop; duplicate it to keep it.
         """
@@ -150,8 +155,8 @@ class Segments(Protocol):
     def reading(self) -> AbstractAsyncContextManager[None]:
         """Enter before resolving references that will be read for longer than one read (a streamed answer, a backup).
 
-        No segment that such a reader can have resolved is unlinked until it leaves. Small reads go without: they may
-        meet `NotFound` and resolve again.
+        No segment that such a reader can have resolved is removed until it leaves, or its process has been stopped for
+        longer than a grace period. Small reads go without: they may meet `NotFound` and resolve again.
         """
         ...
 

@@ -24,24 +24,25 @@ from isotherm.segments.epochs import ReaderEpochs
 from isotherm.segments.files import SegmentFiles
 
 
+async def empty(meta: Meta, segment: int) -> bool:
+    """Mark a sealed segment as empty; False where something refers to it, or it is not there to be emptied."""
+
+    async def mark(txn: Transaction) -> bool:
+        row = await row_of(txn, segment)
+        if row is None or row.state is not State.SEALED or await live_bytes(txn, segment):
+            return False
+        txn.put(row_key(segment), row.emptied().pack())
+        txn.put(emptied_key(segment), b"", stamp=txn.stamp())
+        return True
+
+    return (await meta.transact(mark))[0]
+
+
 class Reclaim:
     def __init__(self, files: SegmentFiles, epochs: ReaderEpochs, meta: Meta) -> None:
         self._files = files
         self._epochs = epochs
         self._meta = meta
-
-    async def empty(self, segment: int) -> bool:
-        """Mark a sealed segment as empty; False where something refers to it, or it is not there to be emptied."""
-
-        async def mark(txn: Transaction) -> bool:
-            row = await row_of(txn, segment)
-            if row is None or row.state is not State.SEALED or await live_bytes(txn, segment):
-                return False
-            txn.put(row_key(segment), row.emptied().pack())
-            txn.put(emptied_key(segment), b"", stamp=txn.stamp())
-            return True
-
-        return (await self._meta.transact(mark))[0]
 
     async def unlink_emptied(self) -> tuple[list[int], int]:
         """Remove what no reader can hold any more; (segments removed, segments that still wait).

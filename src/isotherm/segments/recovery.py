@@ -12,7 +12,6 @@ compared in the transaction that changes it. Blocking parts run through `offload
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from isotherm.clock import Clock
@@ -24,23 +23,8 @@ from isotherm.meta.port import Meta, Transaction
 from isotherm.segments.accounting import SegmentRow, State, row_key, row_of, segment_rows
 from isotherm.segments.files import SegmentFiles
 from isotherm.segments.format import FILE_HEADER_BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """What a recovery did and found.
-
-    Args:
-        sealed: segments of dead processes, now sealed.
-        removed: left-over files that held nothing.
-        missing: segments whose file is gone, unreadable or no segment: for a person to look at.
-        strangers: files with extents that the metadata does not know: never touched.
-    """
-
-    sealed: list[int] = field(default_factory=list)
-    removed: list[Path] = field(default_factory=list)
-    missing: list[int] = field(default_factory=list)
-    strangers: list[Path] = field(default_factory=list)
+from isotherm.segments.scan import FileSource, SegmentScan
+from isotherm.segments.upkeep import Recovered
 
 
 class Recovery:
@@ -72,14 +56,14 @@ class Recovery:
 
     async def _seal(self, segment: int, row: SegmentRow, report: Recovered) -> None:
         try:
-            scan = await offload(self._files.scan, segment)
+            fd, path = await offload(self._files.open, segment)
         except (NotFound, Corrupt):
             # A process that seals an empty segment removes its row first: then there is nothing to miss.
             if await row_of(self._meta, segment) is not None:
                 report.missing.append(segment)
             return
-        with scan:
-            held = await offload(self._lock, scan.path)
+        with SegmentScan(FileSource(fd, path, self._drive), segment) as scan:
+            held = await offload(self._lock, path)
             if held is None:
                 return
             try:

@@ -15,8 +15,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from isotherm.devices.drive import Drive
+from isotherm.devices.locks import locked_elsewhere
 from isotherm.errors import Corrupt, Unavailable, Unsupported
 from isotherm.segments.format import (
     EXTENT_HEADER_BYTES,
@@ -53,23 +55,80 @@ class Totals:
     gaps: int
 
 
-class SegmentScan:
-    """A segment file opened to be walked.
+class Source(Protocol):
+    """The bytes of a segment, wherever they lie. Blocks; one user at a time."""
+
+    def size(self) -> int:
+        """In bytes. Raises `Unavailable`."""
+        ...
+
+    def pread(self, length: int, at: int) -> bytes:
+        """Bytes at `at`, fewer than `length` only where the segment ends. Raises `Unavailable`."""
+        ...
+
+    def locked(self) -> bool:
+        """Whether a process may be writing to it."""
+        ...
+
+    def close(self) -> None:
+        """Idempotent."""
+        ...
+
+
+class FileSource:
+    """A segment file.
 
     Args:
         fd: of the file; closed by `close`.
-        path: of the file.
+    """
+
+    def __init__(self, fd: int, path: Path, drive: Drive) -> None:
+        self.fd = fd
+        self.path = path
+        self._drive = drive
+
+    def size(self) -> int:
+        try:
+            return self._drive.size(self.fd)
+        except OSError as error:
+            raise Unavailable(f"cannot look at {self.path.name}: {error.strerror}") from error
+
+    def pread(self, length: int, at: int) -> bytes:
+        try:
+            data = self._drive.pread(self.fd, length, at)
+            while len(data) < length and (more := self._drive.pread(self.fd, length - len(data), at + len(data))):
+                data += more
+        except OSError as error:
+            raise Unavailable(f"cannot read segment {self.path.name}: {error.strerror}") from error
+        return data
+
+    def locked(self) -> bool:
+        return locked_elsewhere(self.fd)
+
+    def close(self) -> None:
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            self._drive.close(fd)
+
+
+class SegmentScan:
+    """A segment opened to be walked.
+
+    Args:
+        source: of its bytes; closed by `close`.
         segment: its number.
     """
 
-    def __init__(self, fd: int, path: Path, segment: int, drive: Drive) -> None:
+    def __init__(self, source: Source, segment: int) -> None:
         self.segment = segment
-        self.path = path
-        self.fd = fd
-        self._drive = drive
+        self._source = source
         self._window = b""
         self._window_at = 0
-        self.size = drive.size(fd)
+        try:
+            self.size = source.size()
+        except BaseException:
+            source.close()
+            raise
 
     def __enter__(self) -> SegmentScan:
         return self
@@ -79,9 +138,15 @@ class SegmentScan:
 
     def close(self) -> None:
         """Idempotent."""
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
-            self._drive.close(fd)
+        self._source.close()
+
+    def header(self) -> bytes:
+        """The file header. Raises `Unavailable`."""
+        return self._source.pread(FILE_HEADER_BYTES, 0)
+
+    def locked(self) -> bool:
+        """Whether a process may be writing to the segment."""
+        return self._source.locked()
 
     def walk(self, start: int = FILE_HEADER_BYTES) -> Iterator[ExtentHeader | Gap]:
         """Extents and gaps from `start` (where an extent begins) to where the file ends now.
@@ -90,7 +155,7 @@ class SegmentScan:
             Unsupported: an extent of a newer format.
             Unavailable: the device failed.
         """
-        self.size = self._drive.size(self.fd)
+        self.size = self._source.size()
         self._window = b""
         at = start
         while at < self.size:
@@ -148,7 +213,7 @@ class SegmentScan:
     def _resume(self, at: int) -> int:
         """Where the next extent begins at or after `at`, or the end of the file."""
         while at < self.size:
-            window = self._pread(at, _WINDOW_BYTES)
+            window = self._source.pread(_WINDOW_BYTES, at)
             found = window.find(EXTENT_MAGIC)
             while found >= 0:
                 if self._is_extent(at + found):
@@ -171,21 +236,12 @@ class SegmentScan:
         """Up to `length` bytes at `at`, from a window that is read ahead: small extents lie close together."""
         start = at - self._window_at
         if start < 0 or start + length > len(self._window):
-            self._window_at, self._window = at, self._pread(at, _WINDOW_BYTES)
+            self._window_at, self._window = at, self._source.pread(_WINDOW_BYTES, at)
             start = 0
         return self._window[start : start + length]
 
     def _exactly(self, at: int, length: int) -> bytes:
-        data = self._pread(at, length)
+        data = self._source.pread(length, at)
         if len(data) != length:
             raise Corrupt("the segment is shorter than its extent", segment=self.segment, offset=at)
-        return data
-
-    def _pread(self, at: int, length: int) -> bytes:
-        try:
-            data = self._drive.pread(self.fd, length, at)
-            while len(data) < length and (more := self._drive.pread(self.fd, length - len(data), at + len(data))):
-                data += more
-        except OSError as error:
-            raise Unavailable(f"cannot read segment {self.segment:016x}: {error.strerror}") from error
         return data

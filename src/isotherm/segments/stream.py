@@ -1,4 +1,4 @@
-"""The asynchronous face of a `Sink`: gathers small writes, and lets the device work while the next bytes arrive.
+"""The asynchronous face of a `PayloadSink`: gathers small writes, and lets the device work while the next bytes arrive.
 
 Invariants: at most one piece is with the device and one being gathered, so memory stays bounded whatever the payload.
 Bytes of the caller are copied unless they are immutable, or written before `write` returns.
@@ -10,17 +10,32 @@ payload with a hole durable; so after a cancellation every further call but `abo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from isotherm.devices.fork import ForkGuard
 from isotherm.errors import Closed, IsothermError
-from isotherm.segments.lanes import Sink
 from isotherm.segments.port import Buffer, Extent
 
 T = TypeVar("T")
+
+
+class PayloadSink(Protocol):
+    """Where a stream's bytes go. Blocks; any thread. After a failure every call but `abort` raises it again."""
+
+    def take(self, pieces: Sequence[Buffer]) -> None:
+        """The next bytes of the payload; the caller's to reuse afterwards."""
+        ...
+
+    def finish(self, pieces: Sequence[Buffer]) -> list[Extent]:
+        """The last bytes, and all of it durable."""
+        ...
+
+    def abort(self) -> None:
+        """Give up. Idempotent; too late after `finish`."""
+        ...
 
 
 class LaneStream:
@@ -30,7 +45,7 @@ class LaneStream:
         executor: where the device is written, apart from the loop's own, so that cold reads need not wait behind syncs.
     """
 
-    def __init__(self, sink: Sink, piece_bytes: int, executor: Executor) -> None:
+    def __init__(self, sink: PayloadSink, piece_bytes: int, executor: Executor) -> None:
         self._sink = sink
         self._piece_bytes = piece_bytes
         self._executor = executor

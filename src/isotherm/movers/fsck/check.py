@@ -189,7 +189,7 @@ def _run(store: OpenedStore, job: Job, way: _Way, *, hot: bool) -> Report:
     check_credentials(job)
     files = store.files()
     depth = way.depth
-    SegmentCheck(job, files, store.meta, store.clock, store.device, payload=depth.payload, digests=depth.digests).run()
+    SegmentCheck(job, files, store.meta, store.clock, payload=depth.payload, digests=depth.digests).run()
     for tenant, left in lefts:
         _name_damaged(job, tenant, left)
     epoch, commit, _ = STAMP.unpack(job.newest)

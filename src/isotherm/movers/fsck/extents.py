@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from hashlib import md5
 from itertools import groupby
 
-from isotherm.devices.drive import Drive, explain
-from isotherm.devices.locks import locked_elsewhere
 from isotherm.errors import Corrupt, Unavailable, Unsupported
 from isotherm.movers.fsck.findings import NOBODY, Kind, Name
 from isotherm.movers.fsck.job import Job, Reference, text
@@ -83,9 +81,8 @@ class Walked:
 class SegmentWalk:
     """Walks segments one after the other; see the module."""
 
-    def __init__(self, job: Job, device: Drive, *, payload: bool, digests: bool) -> None:
+    def __init__(self, job: Job, *, payload: bool, digests: bool) -> None:
         self._job = job
-        self._device = device
         self._payload = payload
         self._digests = digests
         self._done_bytes = 0
@@ -98,12 +95,8 @@ class SegmentWalk:
     def through(self, scan: SegmentScan, row: SegmentRow | None, places: Iterator[Group]) -> tuple[int, Walked]:
         """(bytes that are referred to, what the file holds). Raises `Unavailable` where the device fails."""
         space = self._job.space
-        locked = self.locked(scan)
-        try:
-            header = self._device.pread(scan.fd, FILE_HEADER_BYTES, 0)
-        except OSError as error:
-            raise explain(error, f"cannot read segment {scan.segment:016x}") from error
-        walked = Walked(decode_file_header(header, scan.segment), locked, scan.size)
+        locked = scan.locked()
+        walked = Walked(decode_file_header(scan.header(), scan.segment), locked, scan.size)
         self._live, self._behind = 0, FILE_HEADER_BYTES
         before = space.live_bytes + space.dead_bytes + space.header_bytes
         space.header_bytes += FILE_HEADER_BYTES
@@ -118,10 +111,6 @@ class SegmentWalk:
         self._done_bytes += scan.size
         self._job.progress("bytes", self._done_bytes, self.total_bytes)
         return self._live, walked
-
-    def locked(self, scan: SegmentScan) -> bool:
-        """Whether a process writes to the segment."""
-        return locked_elsewhere(scan.fd)
 
     def _follow(self, scan: SegmentScan, walked: Walked, places: Iterator[Group], until: int) -> int:
         """Walk file and references side by side, as far as `until` and as something refers; returns where the tail begins.

@@ -16,7 +16,6 @@ from itertools import groupby
 from pathlib import Path
 
 from isotherm.clock import Clock
-from isotherm.devices.drive import Drive
 from isotherm.devices.waiting import drive
 from isotherm.errors import Corrupt, IsothermError, NotFound, Unavailable
 from isotherm.meta.port import Meta
@@ -51,7 +50,6 @@ class SegmentCheck:
         files: SegmentFiles,
         current: Meta,
         clock: Clock,
-        device: Drive,
         *,
         payload: bool,
         digests: bool,
@@ -60,7 +58,7 @@ class SegmentCheck:
         self._files = files
         self._current = current
         self._clock = clock
-        self._walk = SegmentWalk(job, device, payload=payload, digests=digests)
+        self._walk = SegmentWalk(job, payload=payload, digests=digests)
 
     def run(self) -> None:
         paths = dict(self._files.listed())
@@ -190,7 +188,7 @@ class SegmentCheck:
         assert path is not None
         try:
             with self._files.scan(segment) as scan:
-                if self._walk.locked(scan) or drive(row_of(self._current, segment)) is not None:
+                if scan.locked() or drive(row_of(self._current, segment)) is not None:
                     return
                 size, held = scan.size, scan.totals().payload if scan.size > FILE_HEADER_BYTES else 0
         except NotFound:
