@@ -12,6 +12,7 @@ OWNERS = {
     "cryptography": {"segments", "tenancy", "protocols"},
     "httptools": {"protocols"},
     "lmdb": {"meta"},
+    "obstore": {"segments"},
     "prometheus_client": {"telemetry", "protocols"},
     "pytest": {"testing"},
     "rich": {"cli"},

@@ -69,7 +69,7 @@ class SegmentsSuite:
         raise NotImplementedError
 
     def trailer_bytes(self, extent: Extent) -> int:
-        """How many bytes behind the payload belong to the extent."""
+        """How many bytes behind the payload are the extent's."""
         raise NotImplementedError
 
     def live_bytes(self, rig: Rig, segment: int) -> int:
@@ -175,10 +175,7 @@ class SegmentsSuite:
                 run(rig.segments.append(owner, data))
 
     def test_an_empty_stream_has_no_extents(self, rig: Rig, run: Run) -> None:
-        async def check() -> None:
-            assert await rig.segments.stream(key_of(b"a")).finish() == []
-
-        run(check())
+        assert run(rig.segments.stream(key_of(b"a")).finish()) == []
 
     def test_an_aborted_stream_takes_no_more_and_later_ones_work(self, rig: Rig, run: Run) -> None:
         data = payload(2 * MIB)
@@ -247,7 +244,7 @@ class SegmentsSuite:
 
     @pytest.mark.parametrize("length", [1, 4_096, 65_536])
     def test_no_byte_of_a_small_extent_can_change_unseen(self, rig: Rig, run: Run, length: int) -> None:
-        run(rig.shelf.put(b"a", payload(length)))
+        assert run(rig.shelf.put(b"a", payload(length)))
         (extent,) = run(rig.shelf.extents(b"a"))
         for at in sorted({0, length // 3, length // 2, length - 1}):
             self.flip(rig, extent, at)
@@ -393,11 +390,8 @@ def _try_everything(segments: Segments, stream: Any, kept: Extent, answer: Conne
     outcomes = []
     for attempt in attempts:
         try:
-            attempt()
-            outcomes.append("nothing")
-        except ForkedHandle:
-            outcomes.append("ForkedHandle")
+            outcomes.append(repr(attempt()))
         except BaseException as error:
-            outcomes.append(repr(error))
+            outcomes.append("ForkedHandle" if isinstance(error, ForkedHandle) else repr(error))
     segments.close()
     answer.send(outcomes)
