@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from isotherm.devices.directory import MetaKind
 from isotherm.errors import Invalid
 from isotherm.movers.settings import MoverSettings
 from isotherm.segments.settings import SegmentSettings
@@ -67,7 +68,13 @@ class FeedSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The tree. `performance` and `capacity` are further directories of each media class, beside those in `data`."""
+    """The tree.
+
+    Args:
+        data: directory of the store.
+        performance, capacity: further directories of each media class, beside those in `data`.
+        meta: URL of the PostgreSQL database that holds the metadata, perhaps with a password; empty: LMDB, in `data`.
+    """
 
     data: Path
     performance: tuple[Path, ...] = ()
@@ -76,6 +83,12 @@ class Settings:
     segments: SegmentSettings = field(default_factory=SegmentSettings)
     feed: FeedSettings = field(default_factory=FeedSettings)
     movers: MoverSettings = field(default_factory=MoverSettings)
+    meta: str = field(default="", repr=False)
+
+    @property
+    def meta_kind(self) -> MetaKind:
+        """Which engine holds the metadata."""
+        return "postgresql" if self.meta else "lmdb"
 
 
 def environment() -> dict[str, str]:
@@ -103,7 +116,7 @@ def load(given: Mapping[str, object], variables: Mapping[str, str]) -> Settings:
     if (certificate is None) != (key is None):
         raise Invalid("TLS needs both --tls-cert and --tls-key")
     tls = Tls(certificate, key) if certificate and key else None
-    top = {name: values.pop(name) for name in ("data", "performance", "capacity") if name in values}
+    top = {name: values.pop(name) for name in ("data", "meta", "performance", "capacity") if name in values}
     feed = FeedSettings(values.pop("feed_retained")) if "feed_retained" in values else FeedSettings()
     expire_days = values.pop("uploads_expire_days", None)
     movers = MoverSettings(uploads_expire_s=expire_days * 86_400.0) if expire_days else MoverSettings()
@@ -181,6 +194,15 @@ def _text(source: str, value: object) -> str:
     return text
 
 
+def _database(source: str, value: object) -> str:
+    url = str(value).strip()
+    if not url.startswith(("postgresql://", "postgres://")):  # it may hold a password: not told
+        raise Invalid(
+            f"{source} must be a URL postgresql://[USER[:PASSWORD]@][HOST[:PORT],…]/DATABASE[?OPTION=VALUE&…]"
+        )
+    return url
+
+
 def _path(source: str, value: object) -> Path:
     return Path(_text(source, value)).expanduser().absolute()
 
@@ -216,6 +238,7 @@ def _each(value: object) -> list[object]:
 
 _READERS: Mapping[str, Callable[[str, object], object]] = {
     "data": _path,
+    "meta": _database,
     "performance": _paths,
     "capacity": _paths,
     "host": _text,

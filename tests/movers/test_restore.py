@@ -141,7 +141,7 @@ def found(path, access_key):
         credentials = Credentials(
             engines.meta, FileKeys(engines.directory.keys, SeededIds(7)), engines.clock, SeededIds(9)
         )
-        pair = credentials.find(access_key)
+        pair = drive(credentials.look_up(access_key))
         return [(one.state, pair and pair.secret) for one in drive(credentials.list())]
     finally:
         engines.close()

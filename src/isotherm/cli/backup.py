@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from isotherm.cli.places import Data, Meta
 from isotherm.cli.reporting import reporting
 
 if TYPE_CHECKING:
@@ -23,9 +24,8 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def backup(
     target: Annotated[Path, typer.Argument(metavar="DEST", help="Directory of the backups; made if missing.")],
-    data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Directory of the store.", show_default="ISOTHERM_DATA")
-    ] = None,
+    data: Data = None,
+    meta: Meta = None,
     hardlink: Annotated[
         bool, typer.Option("--hardlink", help="Link segments instead of copying them, on the same file system.")
     ] = False,
@@ -45,7 +45,7 @@ def backup(
     from isotherm.store import compose
 
     with reporting():
-        engines = compose(load({"data": data}, environment()), role="foreign", create=False)
+        engines = compose(load({"data": data, "meta": meta}, environment()), role="foreign", create=False)
         with closing(engines), showing() as shown:
             made = back_up(engines.opened(), target, __version__, hardlink=hardlink, keep=keep, progress=shown)
         manifest = made.manifest

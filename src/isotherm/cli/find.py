@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from isotherm.cli.places import Data, Meta
 from isotherm.cli.reporting import reporting
 
 _PAGE = 1_000
@@ -16,9 +16,8 @@ def find(
     tags: Annotated[
         list[str], typer.Argument(metavar="NAME=VALUE…", help="Tags that an object must carry, all of them.")
     ],
-    data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Directory of the store.", show_default="ISOTHERM_DATA")
-    ] = None,
+    data: Data = None,
+    meta: Meta = None,
     bucket: Annotated[str | None, typer.Option(metavar="NAME", help="Only in this bucket.")] = None,
     limit: Annotated[
         int, typer.Option(metavar="N", min=1, help="Print at most so many.", show_default="all")
@@ -35,7 +34,7 @@ def find(
         from isotherm.store import compose
 
         wanted = _parsed(tags)
-        settings = load({"data": data}, environment())
+        settings = load({"data": data, "meta": meta}, environment())
         engines = compose(settings, role="foreign", create=False)
         try:
             after: Found | None = None

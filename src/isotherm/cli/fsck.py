@@ -18,20 +18,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from isotherm.cli.places import Data, Meta
 from isotherm.cli.reporting import EXIT_AGAIN
 from isotherm.errors import Corrupt, IsothermError, Retry
 
 if TYPE_CHECKING:
     from isotherm.movers.fsck.findings import Report
+    from isotherm.store import Engines
 
 EXIT_DAMAGE = 2
 EXIT_UNCHECKED = 8
 
 
 def fsck(
-    data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Directory of the store.", show_default="ISOTHERM_DATA")
-    ] = None,
+    data: Data = None,
+    meta: Meta = None,
     repair: Annotated[
         bool,
         typer.Option(
@@ -53,7 +54,7 @@ def fsck(
     if not inner:
         raise typer.Exit(_in_child())
     with _exiting():
-        code = _repair(data, quick, scratch, as_json) if repair else _check(data, quick, scratch, as_json)
+        code = _repair(data, meta, quick, scratch, as_json) if repair else _check(data, meta, quick, scratch, as_json)
         raise typer.Exit(code)
 
 
@@ -89,13 +90,13 @@ def _exiting() -> Iterator[None]:
         raise typer.Exit(EXIT_UNCHECKED) from error
 
 
-def _check(data: Path | None, quick: bool, scratch: Path | None, as_json: bool) -> int:
+def _check(data: Path | None, meta: str | None, quick: bool, scratch: Path | None, as_json: bool) -> int:
     from isotherm.cli.showing import showing
     from isotherm.movers.fsck.check import DEEP, QUICK, check
     from isotherm.settings import environment, load
     from isotherm.store import compose
 
-    engines = compose(load({"data": data}, environment()), role="foreign", create=False)
+    engines = compose(load({"data": data, "meta": meta}, environment()), role="foreign", create=False)
     with closing(engines), showing() as shown:
         depth = QUICK if quick else DEEP
         report = check(engines.opened(), scratch or engines.directory.run, depth=depth, progress=shown)
@@ -106,7 +107,7 @@ def _check(data: Path | None, quick: bool, scratch: Path | None, as_json: bool) 
     return report.exit_code
 
 
-def _repair(data: Path | None, quick: bool, scratch: Path | None, as_json: bool) -> int:
+def _repair(data: Path | None, meta: str | None, quick: bool, scratch: Path | None, as_json: bool) -> int:
     from isotherm import __version__
     from isotherm.cli.showing import showing
     from isotherm.clock import SystemClock
@@ -118,11 +119,19 @@ def _repair(data: Path | None, quick: bool, scratch: Path | None, as_json: bool)
     from isotherm.settings import environment, load
     from isotherm.store import compose
 
-    settings = load({"data": data}, environment())
-    directory = open_directory(settings.data, program=__version__, clock=SystemClock(), ids=SystemIds(), create=False)
+    settings = load({"data": data, "meta": meta}, environment())
+    directory = open_directory(
+        settings.data,
+        program=__version__,
+        clock=SystemClock(),
+        ids=SystemIds(),
+        create=False,
+        meta_kind=settings.meta_kind,
+    )
     with ServerLock(directory.meta) as held:
         engines = compose(settings, role="server", create=False)
         with closing(engines), showing() as shown:
+            _demand_alone(engines)
             depth = QUICK if quick else DEEP
             before, after = mend(engines.opened(), held, scratch or directory.run, depth=depth, progress=shown)
     if as_json:
@@ -133,6 +142,20 @@ def _repair(data: Path | None, quick: bool, scratch: Path | None, as_json: bool)
         typer.echo(f"\nRepairs made: {after.repaired:,}. Checked again:\n")
     _print(after)
     return after.exit_code
+
+
+def _demand_alone(engines: Engines) -> None:
+    """A database may be open elsewhere, where no lock of the directory is seen."""
+    if engines.settings.meta_kind != "postgresql":
+        return
+    from isotherm.devices.waiting import drive
+    from isotherm.errors import Unavailable
+    from isotherm.meta.postgresql import PostgresMeta
+
+    if isinstance(engines.meta, PostgresMeta) and (others := drive(engines.meta.others())):
+        raise Unavailable(
+            f"{others} connections of other programs to this store's database are open: end those programs first"
+        )
 
 
 def _print(report: Report, *, verdict: bool = True) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from isotherm.cli.places import Data, Meta
 from isotherm.cli.reporting import reporting
 
 if TYPE_CHECKING:
@@ -22,32 +23,30 @@ if TYPE_CHECKING:
 
 keys = typer.Typer(help="Make, list, rotate and revoke access keys.", no_args_is_help=True)
 
-_Data = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Directory of the store.", show_default="ISOTHERM_DATA")
-]
 _AccessKey = Annotated[str, typer.Argument(metavar="ACCESS_KEY", help="Its public half, as `keys list` shows it.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @keys.command()
 def create(
-    data: _Data = None,
+    data: Data = None,
+    meta: Meta = None,
     description: Annotated[str, typer.Option(metavar="TEXT", help="What it is for.")] = "",
     as_json: _Json = False,
 ) -> None:
     """Make a new pair. Its secret is shown once, here."""
     from isotherm.devices.waiting import drive
 
-    with reporting(), _opened(data) as (credentials, _):
+    with reporting(), _opened(data, meta) as (credentials, _):
         _show(drive(credentials.create(description)), as_json)
 
 
 @keys.command("list")
-def list_(data: _Data = None, as_json: _Json = False) -> None:
+def list_(data: Data = None, meta: Meta = None, as_json: _Json = False) -> None:
     """Show all access keys, without secrets."""
     from isotherm.devices.waiting import drive
 
-    with reporting(), _opened(data) as (credentials, _):
+    with reporting(), _opened(data, meta) as (credentials, _):
         rows: list[dict[str, object]] = [
             {
                 "access_key": one.access_key,
@@ -68,7 +67,8 @@ def list_(data: _Data = None, as_json: _Json = False) -> None:
 @keys.command()
 def rotate(
     access_key: _AccessKey,
-    data: _Data = None,
+    data: Data = None,
+    meta: Meta = None,
     grace: Annotated[
         float, typer.Option(metavar="SECONDS", help="Seconds for which the old pair goes on working.")
     ] = 0.0,
@@ -79,37 +79,32 @@ def rotate(
     from isotherm.ids import SystemIds
     from isotherm.server import root_credentials
 
-    with reporting(), _opened(data) as (credentials, directory):
+    with reporting(), _opened(data, meta) as (credentials, directory):
         fresh = drive(root_credentials.rotate(credentials, directory.root_credentials, SystemIds(), access_key, grace))
         _show(fresh, as_json)
 
 
 @keys.command()
-def revoke(access_key: _AccessKey, data: _Data = None) -> None:
+def revoke(access_key: _AccessKey, data: Data = None, meta: Meta = None) -> None:
     """End a pair. Gateways refuse it within a second."""
     from isotherm.devices.waiting import drive
 
-    with reporting(), _opened(data) as (credentials, _):
+    with reporting(), _opened(data, meta) as (credentials, _):
         drive(credentials.revoke(access_key))
         typer.echo(f"{access_key} is revoked")
 
 
 @contextmanager
-def _opened(data: Path | None) -> Iterator[tuple[Credentials, DataDirectory]]:
-    from isotherm import __version__
-    from isotherm.clock import SystemClock
-    from isotherm.devices.directory import open_directory
-    from isotherm.ids import SystemIds
-    from isotherm.meta.lmdb import LmdbMeta
+def _opened(data: Path | None, meta: str | None) -> Iterator[tuple[Credentials, DataDirectory]]:
     from isotherm.settings import environment, load
+    from isotherm.store import compose
     from isotherm.tenancy.identity import Credentials
     from isotherm.tenancy.keystore import FileKeys
 
-    settings = load({"data": data}, environment())
-    clock, ids = SystemClock(), SystemIds()
-    directory = open_directory(settings.data, program=__version__, clock=clock, ids=ids, create=False)
-    with closing(LmdbMeta.open(directory.meta, clock=clock, ids=ids, role="foreign")) as meta:
-        yield Credentials(meta, FileKeys(directory.keys, ids), clock, ids), directory
+    settings = load({"data": data, "meta": meta}, environment())
+    with closing(compose(settings, role="foreign", create=False)) as engines:
+        directory = engines.directory
+        yield Credentials(engines.meta, FileKeys(directory.keys, engines.ids), engines.clock, engines.ids), directory
 
 
 def _show(credential: Credential, as_json: bool) -> None:

@@ -18,6 +18,10 @@ def _option(metavar: str, text: str, panel: str | None = None, default: str | bo
 _LISTEN, _SECURITY, _RUNNING = "Where it listens", "Security", "How it runs"
 
 _Data = Annotated[Path | None, _option("DIR", "Directory of the store; made if missing.", None, "ISOTHERM_DATA")]
+_Meta = Annotated[
+    str | None,
+    _option("URL", "postgresql://…: a database for the metadata.", None, "ISOTHERM_META; else in DIR"),
+]
 _Host = Annotated[str | None, _option("ADDRESS", "Address to listen on.", _LISTEN, "127.0.0.1")]
 _Port = Annotated[str | None, _option("PORT", "Port of S3; 0 chooses a free one.", _LISTEN, "9000")]
 _AdminPort = Annotated[str | None, _option("PORT", "Port of health, metrics and feed.", _LISTEN, "9001")]
@@ -42,6 +46,7 @@ _AccessLog = Annotated[
 
 def serve(
     data: _Data = None,
+    meta: _Meta = None,
     host: _Host = None,
     port: _Port = None,
     admin_port: _AdminPort = None,

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NewType, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -158,6 +159,33 @@ class Meta(Reader, Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class Engine(Meta, Protocol):
+    """What an engine offers beside the port to those who open and look after a store."""
+
+    @property
+    def write_failure(self) -> str | None:
+        """Why this process writes no more, until the store is opened anew; None while all is well."""
+        ...
+
+    def clear_stale_readers(self) -> int:
+        """Free what readers that have died hold; how many there were."""
+        ...
+
+    async def bump_epoch(self) -> int:
+        """Start a new epoch and return it: after a restore, a move or a fail-over with loss. Old cursors expire."""
+        ...
+
+    async def backup(self, target: Path) -> object:
+        """Copy one consistent state into `target`, a new directory, while everything goes on: a metadata directory of LMDB's,
+        whatever the engine, for `meta.lmdb.copies` to read and for a restore to open.
+
+        Raises:
+            Invalid: `target` exists.
+            NoSpace, Unavailable.
+        """
+        ...
 
 
 def clip(records: Sequence[tuple[bytes, bytes]], after: bytes) -> FeedPage:

@@ -9,7 +9,7 @@ from pathlib import Path
 from isotherm.clock import Clock
 from isotherm.devices.drive import Drive
 from isotherm.ids import Ids
-from isotherm.meta.lmdb import LmdbMeta
+from isotherm.meta.port import Engine
 from isotherm.segments.files import SegmentFiles
 from isotherm.segments.local import LocalSegments
 from isotherm.segments.port import Media
@@ -27,7 +27,7 @@ class OpenedStore:
     store_id: str
     created_ms: int
     path: Path
-    meta: LmdbMeta
+    meta: Engine
     segments: LocalSegments
     directories: Mapping[Media, Sequence[Path]]
     clock: Clock

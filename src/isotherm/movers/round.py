@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 
 from isotherm.clock import Clock
 from isotherm.errors import IsothermError
-from isotherm.meta.lmdb import LmdbMeta
-from isotherm.meta.port import Meta
+from isotherm.meta.port import Engine, Meta
 from isotherm.movers.compaction import Compaction, CompactionReport, CompactionSettings
 from isotherm.movers.settings import MoverSettings
 from isotherm.movers.uploads import expire_uploads
@@ -63,7 +62,7 @@ class Rounds:
 
     def __init__(
         self,
-        meta: LmdbMeta,
+        meta: Engine,
         segments: Upkeep,
         *,
         clock: Clock,

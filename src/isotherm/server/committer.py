@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 
+from isotherm import __version__
+from isotherm.devices.directory import open_directory
 from isotherm.meta.lmdb import CommitService, LmdbMeta
 from isotherm.server import root_credentials
 from isotherm.server.duty import Duty, run
@@ -18,7 +20,7 @@ STALE_READERS_S = 5.0
 
 
 async def work(duty: Duty) -> None:
-    directory = duty.directory
+    directory = open_directory(duty.settings.data, program=__version__, clock=duty.clock, ids=duty.ids, create=False)
     meta = LmdbMeta.open(directory.meta, clock=duty.clock, ids=duty.ids, role="server")
     duty.ailment = lambda: meta.write_failure
     credentials = Credentials(meta, FileKeys(directory.keys, duty.ids), duty.clock, duty.ids)

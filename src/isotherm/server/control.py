@@ -64,7 +64,7 @@ def _config(duty: Duty, engines: Engines) -> uvicorn.Config:
 
 
 async def work(duty: Duty) -> None:
-    engines = open_engines(duty)
+    engines = await open_engines(duty)
     config = _config(duty, engines)
     server = _Server(config)
     assert duty.listener is not None

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from isotherm.clock import Clock, SystemClock
 from isotherm.devices.board import Board, Slot, State
-from isotherm.devices.directory import DataDirectory, open_directory
 from isotherm.devices.processes import Line, from_parent
 from isotherm.errors import Denied, Invalid, IsothermError, Misuse, Unavailable
 from isotherm.ids import Ids, SystemIds
@@ -53,9 +52,6 @@ class Duty:
             slot for name, slot in zip(self.names, self.board.slots, strict=True) if name.startswith("gateway-")
         ]
         self.listener = assignment.listener
-        self.directory: DataDirectory = open_directory(
-            self.settings.data, program=assignment.program, clock=clock, ids=ids, create=False
-        )
         self.stopping = asyncio.Event()
         self.grace_s = 0.0
         self.connections: Callable[[], int] = lambda: 0
@@ -98,11 +94,11 @@ class Duty:
             self.stopping.set()
 
 
-def open_engines(duty: Duty) -> Engines:
+async def open_engines(duty: Duty) -> Engines:
     """The store, as a process of a server opens it. A medium that failed a write ends the process: see `Duty.show_life`."""
-    from isotherm.store import compose  # not every process needs the whole store
+    from isotherm.store import compose_here  # not every process needs the whole store
 
-    engines = compose(duty.settings, role="server", clock=duty.clock, ids=duty.ids, create=False)
+    engines = await compose_here(duty.settings, role="server", clock=duty.clock, ids=duty.ids, create=False)
     duty.ailment = lambda: engines.meta.write_failure
     return engines
 

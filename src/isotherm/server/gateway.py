@@ -24,6 +24,7 @@ from isotherm.protocols.s3.error_table import render_error
 from isotherm.protocols.s3.limits import S3Settings
 from isotherm.protocols.s3.listener import Gateway
 from isotherm.protocols.s3.router import dispatch
+from isotherm.server import root_credentials
 from isotherm.server.duty import Duty, open_engines, run
 from isotherm.settings import Tls
 from isotherm.store import Engines
@@ -58,11 +59,19 @@ def tls_context(tls: Tls | None) -> ssl.SSLContext | None:
     return context
 
 
-def _endpoint(duty: Duty, engines: Engines) -> S3Endpoint:
+async def _told(duty: Duty, engines: Engines, credentials: Credentials) -> dict[str, object]:
+    """What the server tells of its credentials, where no committer does: the first gateway makes them."""
+    if "committer" in duty.names or duty.slot is not duty.gateways[0]:
+        return {}
+    provided = await root_credentials.provide(credentials, engines.directory.root_credentials, duty.ids)
+    return {"access_key": provided.access_key, "made": provided.made}
+
+
+def _endpoint(duty: Duty, engines: Engines, credentials: Credentials) -> S3Endpoint:
     server = duty.settings.server
     log = AppendedFile(engines.directory.access_log, duty.clock) if server.access_log else None
     return S3Endpoint(
-        credentials=Credentials(engines.meta, FileKeys(engines.directory.keys, duty.ids), duty.clock, duty.ids),
+        credentials=credentials,
         space_of=functools.lru_cache(maxsize=1_024)(engines.space),
         dispatch=dispatch,
         render_error=render_error,
@@ -77,11 +86,13 @@ def _endpoint(duty: Duty, engines: Engines) -> S3Endpoint:
 
 async def work(duty: Duty) -> None:
     tls = tls_context(duty.settings.server.tls)
-    engines = open_engines(duty)
+    engines = await open_engines(duty)
+    credentials = Credentials(engines.meta, FileKeys(engines.directory.keys, duty.ids), duty.clock, duty.ids)
+    told = await _told(duty, engines, credentials)
     assert duty.listener is not None
     with socket.socket(fileno=duty.listener) as listener:
         gateway = Gateway(
-            _endpoint(duty, engines),
+            _endpoint(duty, engines, credentials),
             listener,
             tls=tls,
             may_accept=functools.partial(may_accept, duty) if len(duty.gateways) > 1 else None,
@@ -90,7 +101,7 @@ async def work(duty: Duty) -> None:
         duty.connections = lambda: gateway.connections
         gateway.start()
         gc.freeze()  # what was imported lives for ever: the collector need not look at it again and again
-        duty.ready()
+        duty.ready(**told)
         while not await duty.stopped_within(SWEEP_S):
             await asyncio.to_thread(engines.segments.sweep)
         draining = asyncio.create_task(gateway.drain(duty.grace_s))

@@ -84,7 +84,7 @@ class _Mover:
 
 
 async def work(duty: Duty) -> None:
-    engines = open_engines(duty)
+    engines = await open_engines(duty)
     mover = _Mover(duty, engines)
     duty.ready()
     more = True

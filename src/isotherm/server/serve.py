@@ -39,7 +39,7 @@ def serve(settings: Settings, program: str) -> int:
     """
     clock, ids = SystemClock(), SystemIds()
     log = Log(SUPERVISOR, clock, least=Level[settings.server.log.upper()])
-    directory = open_directory(settings.data, program=program, clock=clock, ids=ids)
+    directory = open_directory(settings.data, program=program, clock=clock, ids=ids, meta_kind=settings.meta_kind)
     raise_descriptor_limit()
     with _only_server(directory, settings, clock) as (server_lock, patience_s):
         return _Serving(settings, program, directory, server_lock, clock, ids, log).run(patience_s)
@@ -136,9 +136,10 @@ class _Serving:
             Post(f"gateway-{n}", "isotherm.server.gateway", first=True, front=True, listener=s3)
             for n in range(self._settings.server.gateways)
         ]
+        committer = Post("committer", "isotherm.server.committer", first=True, front=False)
         return [
             *gateways,
-            Post("committer", "isotherm.server.committer", first=True, front=False),
+            *([] if self._settings.meta else [committer]),  # on PostgreSQL every process commits for itself
             Post("control", "isotherm.server.control", first=False, front=True, listener=admin),
             Post("mover", "isotherm.server.mover", first=False, front=False),
         ]

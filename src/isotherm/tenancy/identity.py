@@ -2,22 +2,24 @@
 
 An access key names a row in the system tenant; its secret is sealed there (credential_record.py). `find` is what every
 request calls: it answers from a cache whose entries are at most a second old, so that a revoked key stops within a second
-in every gateway, and no message has to reach it.
+in every gateway, and no message has to reach it. What is not at hand is to be looked up (`look_up`), which waits for the
+store as long as that takes: an answer is never older than a second or the request itself. Entries in use are asked for again
+before they are too old, so that hardly anybody waits.
 
-`find` may be called from any thread, on or off an event loop, as long as the engine reads without suspending (an embedded
-one does). The other methods are coroutines, run by the command line and the control process.
+`find` and `look_up` are for one loop's thread, or a program without one. The other methods are coroutines, run by the
+command line and the control process.
 """
 
 from __future__ import annotations
 
-import threading
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
 from isotherm.clock import Clock
-from isotherm.devices.waiting import drive
-from isotherm.errors import Conflict, Corrupt, Invalid, NotFound, Unsupported
+from isotherm.devices.waiting import start_eagerly
+from isotherm.errors import Conflict, Corrupt, Invalid, IsothermError, NotFound, SlowDown, Unsupported
 from isotherm.ids import Ids
 from isotherm.meta.port import Meta, Transaction
 from isotherm.tenancy import credential_record as record
@@ -27,6 +29,9 @@ ROOT_TENANT = 1
 ACCESS_KEY_LETTERS = 20
 SECRET_LETTERS = 40
 FRESH_S = 1.0
+REFRESH_S = 0.5
+STRANGERS_MOST = 32
+"""Access keys never seen before that are looked up at once: a flood of guesses must not keep the store from others."""
 KNOWN_MOST = 10_000
 UNKNOWN_MOST = 1_000
 
@@ -34,6 +39,14 @@ _CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+_"
 _PREFIX = "ISOT"
 _CREDENTIALS_MOST = 100_000
+
+
+class NotAtHand(Exception):
+    """`find` cannot say without asking the store; `look_up` can."""
+
+    def __init__(self, access_key: str) -> None:
+        super().__init__(access_key)
+        self.access_key = access_key
 
 
 class State(Enum):
@@ -85,23 +98,89 @@ class Credentials:
         self._ids = ids
         self._known: dict[str, _Known] = {}
         self._unknown: dict[str, float] = {}
-        self._looking_up = threading.Lock()
+        self._under_way: dict[str, asyncio.Task[Credential | None]] = {}
+        self._strangers = 0
 
     def find(self, access_key: str) -> Credential | None:
         """The credential, if it is active now or was at most a second ago. Costs a dictionary look-up most times.
 
         Raises:
-            Unavailable, Denied, Misuse: the root key cannot be read.
+            NotAtHand: ask `look_up`.
         """
         now_s = self._clock.monotonic()
         known = self._known.get(access_key)
-        if known is not None and now_s - known.looked_up_s < FRESH_S:
-            return known.credential if self._good(known.row) else None
+        if known is not None:
+            age_s = now_s - known.looked_up_s
+            if age_s < FRESH_S:
+                if age_s >= REFRESH_S and access_key not in self._under_way:
+                    self._refresh(access_key)
+                return known.credential if self._good(known.row) else None
         missed_s = self._unknown.get(access_key)
         if missed_s is not None and now_s - missed_s < FRESH_S:
             return None
-        with self._looking_up:
-            return self._look_up(access_key, known, now_s)
+        raise NotAtHand(access_key)
+
+    async def look_up(self, access_key: str) -> Credential | None:
+        """The credential as the store has it now, or had it after this was called. Callers of one key share an answer.
+
+        Raises:
+            Unavailable, SlowDown: the store cannot be asked now.
+            Unavailable, Denied, Misuse: the root key cannot be read.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return await self._ask(access_key)
+        return await self._shared(access_key)
+
+    async def _shared(self, access_key: str) -> Credential | None:
+        task = self._under_way.get(access_key)
+        if task is None:
+            answers: list[Credential | None] = []
+            task = self._begin(access_key, answers)
+            if task is None:
+                return answers[0]
+        return await asyncio.shield(task)
+
+    def _refresh(self, access_key: str) -> None:
+        """Ask for a key in use in the background; what fails is found out by whoever must wait for it."""
+        try:
+            asyncio.get_running_loop()
+            self._begin(access_key, [])
+        except (RuntimeError, IsothermError):
+            return
+
+    def _begin(self, access_key: str, answers: list[Credential | None]) -> asyncio.Task[Credential | None] | None:
+        """Ask; None, and the answer in `answers`, where the store answered without waiting, as an embedded one does."""
+
+        async def ask() -> Credential | None:
+            answers.append(await self._ask(access_key))
+            return answers[0]
+
+        task = start_eagerly(ask())
+        if task is not None:
+            self._under_way[access_key] = task
+            task.add_done_callback(lambda done: self._ended(access_key, done))
+        return task
+
+    def _ended(self, access_key: str, task: asyncio.Task[Credential | None]) -> None:
+        del self._under_way[access_key]
+        if not task.cancelled():
+            task.exception()  # whoever waited has been told
+
+    async def _ask(self, access_key: str) -> Credential | None:
+        if not _well_formed(access_key):
+            self._remember_unknown(access_key, self._clock.monotonic())
+            return None
+        if access_key in self._known:
+            return await self._look_up(access_key)
+        if self._strangers >= STRANGERS_MOST:
+            raise SlowDown("too many unknown access keys are being looked up")
+        self._strangers += 1
+        try:
+            return await self._look_up(access_key)
+        finally:
+            self._strangers -= 1
 
     async def create(self, description: str = "", *, tenant: int = ROOT_TENANT) -> Credential:
         """A new pair. Raises Invalid for a description over 256 bytes."""
@@ -167,8 +246,10 @@ class Credentials:
 
         await self._meta.transact(write)
 
-    def _look_up(self, access_key: str, known: _Known | None, now_s: float) -> Credential | None:
-        stored = drive(_get(self._meta, access_key)) if _well_formed(access_key) else None
+    async def _look_up(self, access_key: str) -> Credential | None:
+        now_s = self._clock.monotonic()
+        stored = await self._meta.get(record.row_key(access_key))
+        known = self._known.get(access_key)
         if stored is None:
             self._remember_unknown(access_key, now_s)
             return None
@@ -238,10 +319,6 @@ class Credentials:
 
     def _secret(self) -> str:
         return "".join(_LETTERS[byte % len(_LETTERS)] for byte in self._ids.token(SECRET_LETTERS))
-
-
-async def _get(meta: Meta, access_key: str) -> bytes | None:
-    return await meta.get(record.row_key(access_key))
 
 
 def _well_formed(access_key: str) -> bool:

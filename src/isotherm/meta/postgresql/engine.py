@@ -12,18 +12,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
 
 from isotherm.clock import Clock
-from isotherm.errors import Conflicted, Invalid, VersionMismatch
+from isotherm.errors import Conflicted, Denied, Invalid, IsothermError, Unavailable, VersionMismatch
 from isotherm.ids import Ids
 from isotherm.meta import rules
+from isotherm.meta.lmdb.environment import CopyInfo
 from isotherm.meta.port import NO_STAMP, Committed, FeedPage, Pairs, Transaction
 from isotherm.meta.postgresql import feed as feeds
-from isotherm.meta.postgresql.committer import PostgresCommitter
+from isotherm.meta.postgresql.committer import PATIENCE_S, PostgresCommitter
 from isotherm.meta.postgresql.connections import Connection, Pool
+from isotherm.meta.postgresql.exporting import export
 from isotherm.meta.postgresql.home import Home
 from isotherm.meta.postgresql.schema import CREATE, EPOCH_KEY, FORMAT, VERSION_KEY
 from isotherm.meta.postgresql.snapshot import PostgresSnapshot, read, scan
@@ -38,17 +42,23 @@ TRIM_MOST = 10_000
 _SHARDS = 64
 _PREPARE_LOCK = 0x69736F746865726D  # "isotherm": one process at a time prepares a database
 
+_OTHERS = """
+select count(*) from pg_stat_activity
+ where datname = current_database() and application_name like 'isotherm %' and application_name <> $1
+"""
+
 
 class PostgresMeta:
     """See `port.Meta`. Made by `open`."""
 
-    def __init__(self, home: Home, readers: Pool, writers: Pool, clock: Clock, ids: Ids) -> None:
+    def __init__(self, home: Home, name: str, readers: Pool, writers: Pool, clock: Clock, ids: Ids) -> None:
         self._home = home
+        self._name = name
         self._readers = readers
         self._writers = writers
         self._clock = clock
         self._shard = int.from_bytes(ids.token(2), "big") % _SHARDS
-        self._committer = PostgresCommitter(writers, LANES, self._shard)
+        self._committer = PostgresCommitter(writers, readers, LANES, self._shard)
         self._epoch = 0
 
     @classmethod
@@ -58,13 +68,18 @@ class PostgresMeta:
         On the running loop; without one (`devices.waiting.drive`) on a thread of its own.
 
         Raises:
-            Unavailable, Denied: it cannot be reached, or does not let this user in.
+            Unavailable, SlowDown: it cannot be reached now.
+            Denied, Invalid: it does not let this user in, there is no such database, or `dsn` is no address.
             VersionMismatch: written by another format.
         """
         home = Home.here()
-        meta = cls(home, Pool(dsn, READERS), Pool(dsn, LANES), clock, ids)
+        name = f"isotherm {ids.token(8).hex()}"
+        meta = cls(home, name, Pool(dsn, name, READERS), Pool(dsn, name, LANES, answer_s=None), clock, ids)
         try:
             meta._epoch = await home.run(meta._prepare())
+        except Unavailable as error:
+            meta.close()
+            raise _why_not_open(error) from error
         except BaseException:
             meta.close()
             raise
@@ -134,13 +149,29 @@ class PostgresMeta:
         self._epoch = await self._home.run(self._with(bump))
         return self._epoch
 
+    async def others(self) -> int:
+        """How many connections other handles of this database have, of this program or of others."""
+        return int(await self._home.run(self._with(lambda connection: connection.fetchval(_OTHERS, self._name))))
+
+    async def backup(self, target: Path) -> CopyInfo:
+        """See `port.Engine.backup`: as a directory of LMDB's. Holds one snapshot for as long as the copy takes."""
+        return await self._home.run(self._with(lambda connection: export(connection, Path(target).absolute())))
+
+    @property
+    def write_failure(self) -> str | None:
+        """None: a process writes again as soon as it reaches the database again."""
+        return None
+
+    def clear_stale_readers(self) -> int:
+        """None: the database ends the transactions of clients that have gone."""
+        return 0
+
     def close(self) -> None:
         """Commit what is queued where the calling thread can wait for it, then disconnect. Idempotent."""
         if self._home.forked or self._home.loop.is_closed():
             return
         if self._home.elsewhere:
-            self._home.call(self._committer.finish())
-            self._home.call(self._disconnect())
+            self._home.call(self._end())
             self._home.leave()
         else:
             self._readers.close()
@@ -152,7 +183,10 @@ class PostgresMeta:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    async def _disconnect(self) -> None:
+    async def _end(self) -> None:
+        with suppress(TimeoutError):  # what is on its way then is known to be unknown
+            async with asyncio.timeout(PATIENCE_S):
+                await self._committer.finish()
         self._readers.close()
         self._writers.close()
         await asyncio.sleep(0)
@@ -162,7 +196,7 @@ class PostgresMeta:
             return await act(connection)
 
     async def _prepare(self) -> int:
-        async with self._writers.connection() as connection:
+        async with self._readers.connection() as connection:
             try:
                 stored = await read(connection, VERSION_KEY)
             except asyncpg.UndefinedTableError:
@@ -186,3 +220,15 @@ class PostgresMeta:
             epoch = await read(connection, EPOCH_KEY)
             assert epoch is not None
             return int.from_bytes(epoch, "big")
+
+
+def _why_not_open(error: Unavailable) -> IsothermError:
+    """While a store is being opened some failures are the operator's to mend; later, they will pass."""
+    cause = error.__cause__
+    if isinstance(cause, asyncpg.InvalidAuthorizationSpecificationError | asyncpg.InsufficientPrivilegeError):
+        return Denied(str(error))
+    if isinstance(cause, asyncpg.InvalidCatalogNameError):
+        return Invalid(f"{error}. Run: createdb, or name another database")
+    if isinstance(cause, ValueError):
+        return Invalid(f"the address of the database is not valid: {cause}")
+    return error

@@ -73,8 +73,11 @@ class Home:
 
     @property
     def elsewhere(self) -> bool:
-        """Whether the calling thread may block for the home."""
-        return self._thread is not None and self._thread is not threading.current_thread()
+        """Whether the calling thread may block for the home: it runs, on another thread."""
+        try:
+            return asyncio.get_running_loop() is not self.loop and self.loop.is_running()
+        except RuntimeError:
+            return self.loop.is_running()
 
     def check(self) -> None:
         """Raises `ForkedHandle`."""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
-import asyncpg
-
 from isotherm.clock import Clock
-from isotherm.errors import SnapshotExpired
+from isotherm.errors import IsothermError, SnapshotExpired
 from isotherm.meta import rules
 from isotherm.meta.port import TRANSACTION_S, Pairs
-from isotherm.meta.postgresql.connections import Connection, Pool, explain
+from isotherm.meta.postgresql.connections import FAILURES, Connection, Pool, explain
 from isotherm.meta.postgresql.home import Home
 from isotherm.meta.postgresql.schema import EPOCH_KEY
 
@@ -37,7 +33,7 @@ async def scan(connection: Connection, start: bytes, end: bytes, limit: int, rev
 class PostgresSnapshot:
     """See `port.Snapshot`. Its state is that of its first read."""
 
-    __slots__ = ("_clock", "_connection", "_deadline", "_home", "_lock", "_pool", "_taken")
+    __slots__ = ("_clock", "_connection", "_deadline", "_home", "_pool", "_taken")
 
     def __init__(self, home: Home, pool: Pool, clock: Clock) -> None:
         self._home = home
@@ -46,7 +42,6 @@ class PostgresSnapshot:
         self._deadline = clock.monotonic() + TRANSACTION_S
         self._connection: Connection | None = None
         self._taken = True
-        self._lock: asyncio.Lock | None = None
 
     async def get(self, key: bytes) -> bytes | None:
         rules.check_key(key)
@@ -77,19 +72,25 @@ class PostgresSnapshot:
         self.close()
 
     async def _get(self, key: bytes) -> bytes | None:
+        connection = await self._begun()
         try:
-            return await read(await self._begun(), key)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            raise explain(error) from error
+            return await read(connection, key)
+        except FAILURES as error:
+            raise self._failed(connection, error) from error
 
     async def _range(self, start: bytes, end: bytes, limit: int, reverse: bool) -> Pairs:
+        connection = await self._begun()
         try:
-            return await scan(await self._begun(), start, end, limit, reverse)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            raise explain(error) from error
+            return await scan(connection, start, end, limit, reverse)
+        except FAILURES as error:
+            raise self._failed(connection, error) from error
 
     async def _newest(self) -> tuple[int, int]:
-        row = await (await self._begun()).fetchrow(_NEWEST, EPOCH_KEY)
+        connection = await self._begun()
+        try:
+            row = await connection.fetchrow(_NEWEST, EPOCH_KEY)
+        except FAILURES as error:
+            raise self._failed(connection, error) from error
         return int.from_bytes(row[0], "big"), row[1]
 
     async def _begun(self) -> Connection:
@@ -98,11 +99,24 @@ class PostgresSnapshot:
             connection = await self._pool.take()
             try:
                 await connection.execute(_BEGIN)
+            except FAILURES as error:
+                failure = self._failed(connection, error)
+                self._pool.give_back(connection)
+                raise failure from error
             except BaseException:
+                connection.terminate()
                 self._pool.give_back(connection)
                 raise
+            if not self._taken:  # closed meanwhile
+                connection.terminate()
+                self._pool.give_back(connection)
+                raise SnapshotExpired("the snapshot was closed")
             self._connection = connection
         return self._connection
+
+    def _failed(self, connection: Connection, error: BaseException) -> IsothermError:
+        self._pool.fail(connection, error)
+        return explain(error)
 
     def _let_go(self) -> None:
         connection, self._connection = self._connection, None
@@ -112,6 +126,6 @@ class PostgresSnapshot:
     async def _end(self, connection: Connection) -> None:
         try:
             await connection.execute("rollback")
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        except FAILURES:
             connection.terminate()
         self._pool.give_back(connection)

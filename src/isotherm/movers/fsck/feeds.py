@@ -12,7 +12,7 @@ from isotherm.objects.layout import FEED
 from isotherm.tenancy import credential_record
 
 SYSTEM_TENANT = 0
-_SYSTEM_TABLES = {*(bytes((letter,)) for letter in b"SLREHAVDPT"), credential_record.TABLE}
+_SYSTEM_TABLES = {*(bytes((letter,)) for letter in b"SLREHIAVDPT"), credential_record.TABLE}
 _TENANT_TABLES = set(map(bytes, zip(b"BbLVNUPMCGXI", strict=False)))
 _PAGE = 5_000
 

@@ -11,7 +11,7 @@ import hmac
 from base64 import b64decode
 from typing import Protocol
 
-from isotherm.tenancy.identity import Credential
+from isotherm.tenancy.identity import Credential, NotAtHand
 
 
 class Credentials(Protocol):
@@ -19,9 +19,19 @@ class Credentials(Protocol):
 
     def find(self, access_key: str) -> Credential | None: ...
 
+    async def look_up(self, access_key: str) -> Credential | None: ...
 
-def authenticate(authorization: str | None, credentials: Credentials) -> Credential | None:
-    """The credential that the header proves, or None. Raises what `find` raises."""
+
+async def found(credentials: Credentials, access_key: str) -> Credential | None:
+    """The credential, from the cache or from the store. Raises what `look_up` raises."""
+    try:
+        return credentials.find(access_key)
+    except NotAtHand:
+        return await credentials.look_up(access_key)
+
+
+async def authenticate(authorization: str | None, credentials: Credentials) -> Credential | None:
+    """The credential that the header proves, or None. Raises what `look_up` raises."""
     scheme, _, encoded = (authorization or "").partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -29,7 +39,7 @@ def authenticate(authorization: str | None, credentials: Credentials) -> Credent
         access_key, _, secret = b64decode(encoded.strip(), validate=True).decode().partition(":")
     except ValueError:
         return None
-    credential = credentials.find(access_key)
+    credential = await found(credentials, access_key)
     expected = credential.secret if credential is not None else ""
     same = hmac.compare_digest(secret.encode(), expected.encode())
     return credential if same else None

@@ -21,7 +21,7 @@ from isotherm.clock import Clock
 from isotherm.errors import CursorExpired, Denied, Invalid, IsothermError
 from isotherm.objects.model import Change
 from isotherm.objects.space import Space
-from isotherm.protocols.admin.authentication import Credentials, authenticate
+from isotherm.protocols.admin.authentication import Credentials, authenticate, found
 from isotherm.protocols.admin.following import FeedEnd
 from isotherm.tenancy.identity import Credential
 
@@ -79,7 +79,7 @@ class FeedOverHttp:
     async def answer(self, request: Request) -> Response:
         """Errors come back as JSON with `code` and `message`."""
         try:
-            credential = authenticate(request.headers.get("authorization"), self._credentials)
+            credential = await authenticate(request.headers.get("authorization"), self._credentials)
             if credential is None:
                 raise Denied("Sign in with HTTP basic authentication: access key and secret key.")
             wanted = await self._wanted(request)
@@ -139,14 +139,14 @@ class FeedOverHttp:
         while not self._stopping.is_set() and (left_s := until_s - self._clock.monotonic()) > 0:
             if await self._end.moved(end, min(left_s, _TURN_S)):
                 return True
-            if self._credentials.find(credential.access_key) != credential:
+            if await found(self._credentials, credential.access_key) != credential:
                 return False
         return False
 
     async def _events(self, credential: Credential, wanted: Wanted, page: _Page) -> AsyncIterator[bytes]:
         told_s = float("-inf")
         try:
-            while not self._stopping.is_set() and self._credentials.find(credential.access_key) == credential:
+            while not self._stopping.is_set() and await found(self._credentials, credential.access_key) == credential:
                 now_s = self._clock.monotonic()
                 for change in page.changes:
                     yield b"id: %s\ndata: %s\n\n" % (change.cursor.encode(), msgspec.json.encode(change))

@@ -1,23 +1,50 @@
-"""From a head to an authenticated request. No I/O; on one loop's thread."""
+"""From a head to an authenticated request: at once, or after the store has been asked for a credential. On one loop's thread."""
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 from isotherm.objects.model import Body
 from isotherm.protocols.s3 import refusals
+from isotherm.protocols.s3.authentication import Find
 from isotherm.protocols.s3.endpoint import S3Endpoint
 from isotherm.protocols.s3.exchange import Exchange
 from isotherm.protocols.s3.inlet import NoBody
 from isotherm.protocols.s3.parsing import Head, bucket_of_host, decoded, decoded_query
 from isotherm.protocols.s3.payload import check_for, without_aws_chunked
 from isotherm.protocols.s3.wire import Request
+from isotherm.tenancy.identity import NotAtHand
 
 _EMPTY = Body(NoBody(), 0)
 
 
-def admit(endpoint: S3Endpoint, exchange: Exchange, head: Head) -> Request:
+Later = Coroutine[Any, Any, Request]
+"""A request whose credential must be looked up first."""
+
+
+def admit(endpoint: S3Endpoint, exchange: Exchange, head: Head) -> Request | Later:
     """Name the bucket and key, prove who asks, and decide what must hold of the body. Fills `exchange`.
 
+    Raises (or what comes later raises):
+        IsothermError: whatever is to be told instead of an answer.
+    """
+    try:
+        return _admit(endpoint, exchange, head)
+    except NotAtHand as unknown:
+        return _admit_later(endpoint, exchange, head, unknown.access_key)
+
+
+async def _admit_later(endpoint: S3Endpoint, exchange: Exchange, head: Head, access_key: str) -> Request:
+    credential = await endpoint.authenticator.credentials.look_up(access_key)
+    return _admit(endpoint, exchange, head, lambda _: credential)
+
+
+def _admit(endpoint: S3Endpoint, exchange: Exchange, head: Head, find: Find | None = None) -> Request:
+    """As `admit`.
+
     Raises:
+        NotAtHand: the credential that `find` did not find; call again with one that does.
         IsothermError: whatever is to be told instead of an answer.
     """
     headers = head.headers
@@ -32,7 +59,7 @@ def admit(endpoint: S3Endpoint, exchange: Exchange, head: Head) -> Request:
         if not exchange.bucket and path != "/":
             raise refusals.bad_bucket()
     query = decoded_query(head.query) if head.query else []
-    proof = endpoint.authenticator.authenticate(head, query, exchange.now_ms)
+    proof = endpoint.authenticator.authenticate(head, query, exchange.now_ms, find)
     credential = proof.credential
     exchange.tenant = credential.tenant
     exchange.access_key = credential.access_key

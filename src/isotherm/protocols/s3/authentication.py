@@ -7,6 +7,7 @@ loop's thread.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,9 +23,14 @@ _UNSUPPORTED = "The authorization mechanism you have provided is not supported. 
 
 
 class Credentials(Protocol):
-    """`tenancy.identity.Credentials`, as far as this protocol needs it. Cheap and synchronous."""
+    """`tenancy.identity.Credentials`, as far as this protocol needs it. `find` is cheap, and may raise `NotAtHand`."""
 
     def find(self, access_key: str) -> Credential | None: ...
+
+    async def look_up(self, access_key: str) -> Credential | None: ...
+
+
+Find = Callable[[str], Credential | None]
 
 
 @dataclass(slots=True)
@@ -47,19 +53,23 @@ class Authenticator:
     def __init__(self, credentials: Credentials, skew_s: int, domains: tuple[str, ...]) -> None:
         self.signing_keys = sigv4.SigningKeys()
         self.verifying_keys = sigv4a.VerifyingKeys()
-        self._credentials = credentials
+        self.credentials = credentials
         self._skew_s = skew_s
         self._domains = domains
         self._claims: dict[str, Claim] = {}
         self._moment: tuple[str, int] | None = None
 
-    def authenticate(self, head: Head, query: list[tuple[str, str]], now_ms: int) -> Proof:
+    def authenticate(self, head: Head, query: list[tuple[str, str]], now_ms: int, find: Find | None = None) -> Proof:
         """Prove who signed `head`. For a presigned one, signed x-amz-* parameters of the query become headers.
+
+        Args:
+            find: where to find the credential, instead of `Credentials.find`.
 
         Raises:
             Denied, Invalid: with S3's code for what is wrong.
-            Unavailable: the credentials cannot be read.
+            NotAtHand: look the credential up and call again, with the query as it was.
         """
+        find = find or self.credentials.find
         authorization = head.headers.get("authorization")
         if query:
             names = {name for name, _ in query}
@@ -75,12 +85,14 @@ class Authenticator:
                         "parameter or the Authorization header should be specified",
                         ArgumentName="Authorization",
                     )
-                return of_query(head, query, now_ms)
+                return of_query(head, query, now_ms, find)
         if not authorization:
             raise refusals.anonymous()
-        return self._of_header(head, query, authorization, now_ms)
+        return self._of_header(head, query, authorization, now_ms, find)
 
-    def _of_header(self, head: Head, query: list[tuple[str, str]], authorization: str, now_ms: int) -> Proof:
+    def _of_header(
+        self, head: Head, query: list[tuple[str, str]], authorization: str, now_ms: int, find: Find
+    ) -> Proof:
         prefix, _, signature = authorization.rpartition("Signature=")
         claim = self._claims.get(prefix)
         new = claim is None
@@ -96,7 +108,7 @@ class Authenticator:
             raise refusals.malformed_authorization(
                 f'Invalid credential date "{claim.date}". This date is not the same as X-Amz-Date: "{moment[:8]}"'
             )
-        credential = self._find(claim.access_key)
+        credential = _found(find, claim.access_key)
         if abs(now_ms - moment_ms) > self._skew_s * 1000:
             raise refusals.skewed(moment, render_extended(now_ms), self._skew_s)
         payload = headers.get("x-amz-content-sha256")
@@ -115,11 +127,11 @@ class Authenticator:
                 raise refusals.malformed_authorization("the X-Amz-Region-Set header is missing")
         return Proof(credential, claim, region, payload, moment, signature)
 
-    def _of_query(self, head: Head, query: list[tuple[str, str]], now_ms: int) -> Proof:
+    def _of_query(self, head: Head, query: list[tuple[str, str]], now_ms: int, find: Find) -> Proof:
         asked = presigned.parse(query)
         if asked.token or "x-amz-security-token" in head.headers:
             raise refusals.invalid_token()
-        credential = self._find(asked.claim.access_key)
+        credential = _found(find, asked.claim.access_key)
         presigned.demand_valid(asked, now_ms, self._skew_s)
         sigv4.demand_signed(head.headers, asked.claim)
         payload = head.headers.get("x-amz-content-sha256") or asked.payload or UNSIGNED_PAYLOAD
@@ -128,23 +140,17 @@ class Authenticator:
         presigned.promote(query, head.headers)
         return Proof(credential, asked.claim, asked.region, payload, asked.moment, asked.signature)
 
-    def _of_version_2(self, head: Head, query: list[tuple[str, str]], now_ms: int) -> Proof:
+    def _of_version_2(self, head: Head, query: list[tuple[str, str]], now_ms: int, find: Find) -> Proof:
         access_key, expires, signature = sigv2.carry(query, head.headers)
         if "x-amz-security-token" in head.headers:
             raise refusals.invalid_token()
-        credential = self._find(access_key)
+        credential = _found(find, access_key)
         sigv2.demand_valid(expires, now_ms)
         text = sigv2.string_to_sign(head, bucket_of_host(head.headers["host"], self._domains), expires)
         if not sigv2.fits(credential.secret, text, signature):
             raise refusals.wrong_signature(access_key, signature, text.decode("utf-8", "replace"), "")
         payload = head.headers.get("x-amz-content-sha256", UNSIGNED_PAYLOAD)
         return Proof(credential, None, "", payload, "", signature)
-
-    def _find(self, access_key: str) -> Credential:
-        credential = self._credentials.find(access_key)
-        if credential is None:
-            raise refusals.unknown_access_key(access_key)
-        return credential
 
     def _moment_of(self, headers: dict[str, str]) -> tuple[str, int]:
         text = headers.get("x-amz-date") or headers.get("date", "")
@@ -191,6 +197,13 @@ class Authenticator:
         if claim.algorithm == sigv4.ALGORITHM:
             return sigv4.same(self.signing_keys.signer(credential, claim.scope).sign(text), signature)
         return sigv4a.verifies(self.verifying_keys.key(credential), text, signature)
+
+
+def _found(find: Find, access_key: str) -> Credential:
+    credential = find(access_key)
+    if credential is None:
+        raise refusals.unknown_access_key(access_key)
+    return credential
 
 
 def _parse(authorization: str) -> tuple[Claim, str]:

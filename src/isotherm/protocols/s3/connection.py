@@ -19,7 +19,7 @@ from typing import cast
 from isotherm.devices.waiting import start_eagerly
 from isotherm.errors import IsothermError
 from isotherm.protocols.s3 import refusals
-from isotherm.protocols.s3.admission import admit
+from isotherm.protocols.s3.admission import Later, admit
 from isotherm.protocols.s3.endpoint import S3Endpoint
 from isotherm.protocols.s3.exchange import CLIENT_GONE, Exchange
 from isotherm.protocols.s3.expiry import Doing, Verdict, Vigil, judge
@@ -164,10 +164,10 @@ class S3Connection(asyncio.Protocol):
             return
         self._task = start_eagerly(self._answer(exchange, request))
 
-    async def _answer(self, exchange: Exchange, request: Request) -> None:
+    async def _answer(self, exchange: Exchange, request: Request | Later) -> None:
         self._outlet.begun = False
         try:
-            reply = await self._endpoint.dispatch(request)
+            reply = await self._endpoint.dispatch(request if isinstance(request, Request) else await request)
             body = reply.body
             if isinstance(body, Ranged) and body.length <= WHOLE_BYTES_MOST and exchange.wants_body(reply):
                 with body.reading:

@@ -1,8 +1,7 @@
-"""The whole store without protocols: settings → engines → rooms; and what `isotherm.open` returns.
+"""A store inside a program: what `isotherm.open` and `isotherm.open_async` return.
 
-`compose` is the one place where engines are chosen and wired; the server's processes and embedding programs use it alike.
 A store opened here works alone or beside a running server on the same directory: while a server lives, its committer
-commits for this process, which then never holds the metadata's writer lock.
+commits for this process, which then never holds the metadata's writer lock. On PostgreSQL it commits for itself.
 
 `Store` may be used from many threads; `AsyncStore` from the coroutines of any event loop. Neither survives `os.fork()`:
 a child that uses its parent's raises `ForkedHandle`.
@@ -10,21 +9,12 @@ a child that uses its parent's raises `ForkedHandle`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from typing import BinaryIO, cast
 
-from isotherm import __version__
-from isotherm.clock import Clock, SystemClock
-from isotherm.devices.directory import DataDirectory, open_directory
-from isotherm.devices.drive import SystemDrive
 from isotherm.devices.waiting import drive
-from isotherm.ids import Ids, SystemIds
-from isotherm.meta.lmdb.engine import LmdbMeta
-from isotherm.movers.opened import OpenedStore
-from isotherm.movers.round import RoundReport, Rounds
-from isotherm.objects.layout import ROOT_TENANT
+from isotherm.movers.round import RoundReport
 from isotherm.objects.model import (
     Attributes,
     Body,
@@ -38,89 +28,15 @@ from isotherm.objects.model import (
     Version,
     Versioning,
 )
-from isotherm.objects.space import Space
-from isotherm.segments.local import LocalSegments
-from isotherm.segments.port import Buffer, Media
+from isotherm.segments.port import Buffer
 from isotherm.settings import Settings
+from isotherm.store.engines import Engines, compose
 
 Source = Buffer | BinaryIO | Iterable[bytes]
 """What a program may put: bytes at once (whatever gives a buffer: an array too), a binary file, or pieces."""
 
 _PIECE_BYTES = 1 << 20
 _ANY = Condition()
-
-
-@dataclass(frozen=True, slots=True)
-class Engines:
-    """The engines of one opened data directory. Close once, when nothing uses them any more."""
-
-    settings: Settings
-    directory: DataDirectory
-    meta: LmdbMeta
-    segments: LocalSegments
-    clock: Clock
-    ids: Ids
-
-    def space(self, tenant: int = ROOT_TENANT) -> Space:
-        """The objects of a tenant."""
-        return Space(tenant, self.meta, self.segments, self.clock, self.ids)
-
-    def opened(self) -> OpenedStore:
-        """The store as maintenance commands take it."""
-        of, device = self.directory, SystemDrive()
-        directories = _directories(self.settings, of)
-        return OpenedStore(
-            of.store_id, of.created_ms, of.path, self.meta, self.segments, directories, self.clock, self.ids, device
-        )
-
-    def rounds(self, stopping: Callable[[], bool] = lambda: False) -> Rounds:
-        """Background work, to be done by whoever has time for it."""
-        retained, settings = self.settings.feed.retained, self.settings.movers
-        return Rounds(
-            self.meta, self.segments, clock=self.clock, feed_retained=retained, settings=settings, stopping=stopping
-        )
-
-    def close(self) -> None:
-        self.segments.close()
-        self.meta.close()
-
-
-def compose(
-    settings: Settings,
-    *,
-    role: Literal["server", "foreign"],
-    clock: Clock | None = None,
-    ids: Ids | None = None,
-    create: bool = True,
-) -> Engines:
-    """Open the engines of a data directory. Blocks.
-
-    Args:
-        role: "server" in the processes of a server, "foreign" in every other program.
-        create: make the directory where there is none.
-
-    Raises:
-        NotFound, Invalid, VersionMismatch, Misuse, NoSpace, Unavailable: see the engines' `open`.
-    """
-    clock, ids = clock or SystemClock(), ids or SystemIds()
-    directory = open_directory(settings.data, program=__version__, clock=clock, ids=ids, create=create)
-    meta = LmdbMeta.open(directory.meta, clock=clock, ids=ids, role=role)
-    try:
-        media = _directories(settings, directory)
-        segments = LocalSegments.open(
-            media, meta, clock=clock, ids=ids, drive=SystemDrive(), settings=settings.segments
-        )
-    except BaseException:
-        meta.close()
-        raise
-    return Engines(settings, directory, meta, segments, clock, ids)
-
-
-def _directories(settings: Settings, directory: DataDirectory) -> Mapping[Media, Sequence[Path]]:
-    return {
-        Media.PERFORMANCE: [directory.performance, *settings.performance],
-        Media.CAPACITY: [directory.capacity, *settings.capacity],
-    }
 
 
 def open(path: str | Path, *, settings: Settings | None = None) -> Store:  # noqa: A001  (the name users expect)

@@ -1,0 +1,16 @@
+"""Options that say where a store lies, the same for every command that opens one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Data = Annotated[Path | None, typer.Option(metavar="DIR", help="Directory of the store.", show_default="ISOTHERM_DATA")]
+Meta = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help="Its metadata, where PostgreSQL holds it: postgresql://…", show_default="ISOTHERM_META"
+    ),
+]

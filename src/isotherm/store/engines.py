@@ -1,0 +1,169 @@
+"""From settings to engines: `compose` is the one place where engines are chosen and wired.
+
+The server's processes and embedding programs use it alike. A data directory and the database that holds its metadata know
+each other by the store's id; the database decides whose it is (meta/belonging.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from isotherm import __version__
+from isotherm.clock import Clock, SystemClock
+from isotherm.devices.directory import DataDirectory, claim_directory, open_directory
+from isotherm.devices.drive import SystemDrive
+from isotherm.devices.waiting import drive
+from isotherm.errors import Invalid, Unsupported
+from isotherm.ids import Ids, SystemIds
+from isotherm.meta.belonging import Belonging, belonging, claim
+from isotherm.meta.lmdb.engine import LmdbMeta
+from isotherm.meta.port import Engine, Meta
+from isotherm.movers.opened import OpenedStore
+from isotherm.movers.round import Rounds
+from isotherm.objects.layout import ROOT_TENANT
+from isotherm.objects.space import Space
+from isotherm.segments.local import LocalSegments
+from isotherm.segments.port import Media
+from isotherm.settings import Settings
+from isotherm.tenancy import credential_record
+from isotherm.tenancy.keystore import ROOT, FileKeys
+
+LOCAL = "local"
+"""Where segments lie, as a database's row of its store tells: in the data directory of its only node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """The engines of one opened data directory. Close once, when nothing uses them any more."""
+
+    settings: Settings
+    directory: DataDirectory
+    meta: Engine
+    segments: LocalSegments
+    clock: Clock
+    ids: Ids
+
+    def space(self, tenant: int = ROOT_TENANT) -> Space:
+        """The objects of a tenant."""
+        return Space(tenant, self.meta, self.segments, self.clock, self.ids)
+
+    def opened(self) -> OpenedStore:
+        """The store as maintenance commands take it."""
+        of, device = self.directory, SystemDrive()
+        directories = _directories(self.settings, of)
+        return OpenedStore(
+            of.store_id, of.created_ms, of.path, self.meta, self.segments, directories, self.clock, self.ids, device
+        )
+
+    def rounds(self, stopping: Callable[[], bool] = lambda: False) -> Rounds:
+        """Background work, to be done by whoever has time for it."""
+        retained, settings = self.settings.feed.retained, self.settings.movers
+        return Rounds(
+            self.meta, self.segments, clock=self.clock, feed_retained=retained, settings=settings, stopping=stopping
+        )
+
+    def close(self) -> None:
+        self.segments.close()
+        self.meta.close()
+
+
+def compose(
+    settings: Settings,
+    *,
+    role: Literal["server", "foreign"],
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+    create: bool = True,
+) -> Engines:
+    """Open the engines of a data directory. Blocks; a database is then spoken to on a thread of its own.
+
+    Args:
+        role: "server" in the processes of a server, "foreign" in every other program.
+        create: make the directory where there is none.
+
+    Raises:
+        NotFound, Invalid, VersionMismatch, Misuse, Denied, NoSpace, Unavailable: see the engines' `open`.
+    """
+    opening = compose_here(settings, role=role, clock=clock, ids=ids, create=create)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return drive(opening)
+    with ThreadPoolExecutor(1, "isotherm-open") as elsewhere:  # a thread without a loop
+        return elsewhere.submit(drive, opening).result()
+
+
+async def compose_here(
+    settings: Settings,
+    *,
+    role: Literal["server", "foreign"],
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+    create: bool = True,
+) -> Engines:
+    """As `compose`, for the processes of a server: a database is spoken to on the running loop."""
+    clock, ids = clock or SystemClock(), ids or SystemIds()
+    kind = settings.meta_kind
+    directory = open_directory(settings.data, program=__version__, clock=clock, ids=ids, create=create, meta_kind=kind)
+    meta: Engine
+    if kind == "postgresql":
+        meta = await _postgresql(settings.meta, clock, ids)
+    else:
+        meta = LmdbMeta.open(directory.meta, clock=clock, ids=ids, role=role)
+    try:
+        if kind == "postgresql":
+            directory = await _claimed(directory, meta, ids)
+        media = _directories(settings, directory)
+        segments = LocalSegments.open(
+            media, meta, clock=clock, ids=ids, drive=SystemDrive(), settings=settings.segments
+        )
+    except BaseException:
+        meta.close()
+        raise
+    return Engines(settings, directory, meta, segments, clock, ids)
+
+
+async def _postgresql(address: str, clock: Clock, ids: Ids) -> Engine:
+    try:
+        from isotherm.meta.postgresql import PostgresMeta
+    except ImportError as error:
+        raise Unsupported(f"PostgreSQL needs a driver ({error}). Run: pip install 'isotherm[cluster]'") from error
+    return await PostgresMeta.open(address, clock=clock, ids=ids)
+
+
+async def _claimed(directory: DataDirectory, meta: Meta, ids: Ids) -> DataDirectory:
+    """The directory, once it is known that the database is its store's. Raises Invalid where it is not."""
+    root_key = FileKeys(directory.keys, ids).key(ROOT)
+    ours = Belonging(directory.store_id, directory.created_ms, LOCAL, credential_record.key_id(root_key).hex())
+    if directory.claimed:
+        theirs = await belonging(meta)
+    else:
+        theirs, _ = await meta.transact(lambda txn: claim(txn, ours))
+    if theirs is None:
+        raise Invalid(
+            f"the database holds no store, and {directory.path} belongs to store {directory.store_id}: put that store's database "
+            "back, or name an empty directory with --data"
+        )
+    if theirs.store != ours.store:
+        raise Invalid(
+            f"the database holds store {theirs.store}, and {directory.path} belongs to store {ours.store}: name the other's "
+            "directory with --data, or an empty database with --meta"
+        )
+    if theirs.root_key != ours.root_key:
+        key = directory.keys / f"{ROOT}.key"
+        raise Invalid(f"{key} is not the root key of the store in this database. Run: cp ITS_ROOT_KEY {key}")
+    if directory.claimed:
+        return directory
+    return claim_directory(directory, theirs.store, theirs.created_ms, program=__version__, ids=ids)
+
+
+def _directories(settings: Settings, directory: DataDirectory) -> Mapping[Media, Sequence[Path]]:
+    return {
+        Media.PERFORMANCE: [directory.performance, *settings.performance],
+        Media.CAPACITY: [directory.capacity, *settings.capacity],
+    }
