@@ -100,7 +100,8 @@ async def _delete_one(
         if found is None:
             return Deleted(key, version, False), None
         row, is_live = found
-        check_delete(condition, decode_record(row))
+        if condition.if_match is not None:
+            check_delete(condition, decode_record(row))
         await history.remove(row, live=is_live)
         events.record(txn, context.tenant, "delete", bucket, key, version_id=version)
         return Deleted(key, version, is_marker(row)), None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from isotherm.errors import Corrupt
 from isotherm.meta.port import STAMP_BYTES, Ordinal, Reader, Transaction
 from isotherm.objects.layout import (
     garbage_row,
@@ -82,7 +83,7 @@ class History:
             record = replace(record, flags=record.flags | NULL)
         if live is not None:
             if keeps_null and is_null(live):
-                await self.release(decode_record(live))
+                await self._release(live)
             else:
                 self._demote(live)
         if self._bucket.versioning is Versioning.SUSPENDED:
@@ -100,18 +101,17 @@ class History:
 
     async def remove_live(self, live: bytes) -> None:
         """In an unversioned bucket: the live version goes, and nothing takes its place."""
-        await self.release(decode_record(live))
+        await self._release(live)
         self._txn.delete(self._live_row)
 
     async def remove(self, row: bytes, *, live: bool) -> None:
         """Remove one version for good; when it was the newest, its predecessor takes its place."""
-        record = decode_record(row)
-        await self.release(record)
+        await self._release(row)
         if live:
             self._txn.delete(self._live_row)
         else:
-            self._txn.delete(version_row(self._tenant, self._bucket.id, self._key, record.stamp))
-            if record.null:
+            self._txn.delete(version_row(self._tenant, self._bucket.id, self._key, row[:STAMP_BYTES]))
+            if is_null(row):
                 self._txn.delete(null_row(self._tenant, self._bucket.id, self._key))
             if await self.live() is not None:
                 return
@@ -127,8 +127,15 @@ class History:
         row = self._live_row if live else version_row(self._tenant, self._bucket.id, self._key, record.stamp)
         self._txn.put(row, record.stamp + encode_record(record))
 
-    async def release(self, record: Record) -> None:
-        """The bytes, the manifest and the tags of a version that goes."""
+    async def _release(self, row: bytes) -> None:
+        """The bytes, the manifest and the tags of a version that goes.
+
+        What a damaged record refers to is left for `fsck --repair` to free: its owner can replace or delete it all the same.
+        """
+        try:
+            record = decode_record(row)
+        except Corrupt:
+            return
         if record.extents:
             owner = object_owner(self._tenant, self._bucket.id, record.reference, self._key)
             await self._segments.discard(self._txn, record.extents, owner)
@@ -163,6 +170,6 @@ class History:
             return
         row = await self._txn.get(version_row(self._tenant, self._bucket.id, self._key, stamp))
         if row is not None:
-            await self.release(decode_record(row))
+            await self._release(row)
             self._txn.delete(version_row(self._tenant, self._bucket.id, self._key, stamp))
         self._txn.delete(pointer)
