@@ -12,16 +12,15 @@ import threading
 import pytest
 
 from isotherm.devices.waiting import drive
-from isotherm.movers.fsck.check import QUICK, check
-from isotherm.movers.fsck.findings import Level
 from isotherm.objects.garbage import sweep
 from isotherm.objects.layout import ROOT_TENANT
 from isotherm.objects.model import Versioning
 from tests.faults.content import Torn, make, number_of
 from tests.faults.expected import Expected
+from tests.faults.looking import actual_states, assert_clean, assert_views_agree
 from tests.faults.processes import Process
-from tests.faults.writer import BUCKETS, WRITERS, open_store, space_of
-from tests.objects.stores import compact, fetch, live_bytes, rows_of
+from tests.faults.writer import BUCKETS, open_store, space_of
+from tests.objects.stores import compact, live_bytes, rows_of
 
 ROUNDS = 5
 LONG_ROUNDS = int(os.environ.get("ROUNDS", "300"))
@@ -51,53 +50,6 @@ class Reader:
         errors = self.process.end()
         assert not self.torn, errors
         assert not errors
-
-
-def actual_states(space):
-    """Every version of every key, read whole: see expected.py."""
-    states = {}
-    for bucket in BUCKETS:
-        after, version = "", ""
-        while after is not None:
-            page = drive(space.list_versions(bucket, after=after, after_version=version, limit=200))
-            for entry in page.entries:
-                row = entry.version_id, None, None
-                if not entry.is_marker:
-                    data = drive(fetch(space, bucket, entry.key, entry.version_id))
-                    tags, _ = drive(space.tags(bucket, entry.key, entry.version_id))
-                    assert tags["writer"] == entry.key[:2]
-                    row = entry.version_id, number_of(data, entry.key.removesuffix(" copy")), int(tags["number"])
-                states.setdefault((bucket, entry.key), []).append(row)
-            after, version = page.next_key, page.next_version or ""
-    return states
-
-
-def assert_views_agree(space, states):
-    """Listings, look-ups and the tag index show the same newest versions."""
-    for bucket in BUCKETS:
-        newest = {key: rows[0] for (box, key), rows in states.items() if box == bucket and rows[0][1] is not None}
-        listed, after = [], ""
-        while after is not None:
-            page = drive(space.list(bucket, after=after, limit=50))
-            listed += [entry.key for entry in page.entries]
-            after = page.next_key
-        assert listed == sorted(newest)
-        assert [drive(space.head(bucket, key)).version_id for key in listed] == [newest[key][0] for key in listed]
-        for writer in range(WRITERS):
-            mine = [key for key in listed if key[:2] == f"{writer:02}"]
-            assert [found.key for found in drive(space.find({"writer": f"{writer:02}"}, bucket=bucket))] == mine
-        for key, row in newest.items():
-            tags = {"writer": key[:2], "number": str(row[2])}
-            assert [found.key for found in drive(space.find(tags, bucket=bucket))] == [key]
-
-
-def assert_clean(engines, scratch):
-    """Nothing is damaged as it is; after a recovery nothing is wasted either."""
-    report = check(engines.opened(), scratch, depth=QUICK)
-    assert report.number(Level.ERROR) == 0, [finding.text for finding in report.findings]
-    drive(engines.segments.recover())
-    report = check(engines.opened(), scratch)
-    assert report.exit_code == 0, [finding.text for finding in report.findings]
 
 
 class Rounds:

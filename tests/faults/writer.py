@@ -25,7 +25,7 @@ from isotherm.segments.settings import SegmentSettings
 from isotherm.settings import Settings
 from isotherm.store import compose
 from tests.faults.content import make
-from tests.objects.stores import body
+from tests.objects.stores import MIB, body
 
 WRITERS = 16
 KEYS = 4
@@ -49,9 +49,16 @@ def say(**words):
 
 
 class Writer:
-    """One of the sixteen. Numbers of its values are never used twice, in whatever life."""
+    """One of the sixteen. Numbers of its values are never used twice, in whatever life.
 
-    def __init__(self, space, name, life):
+    Args:
+        say: told the lines.
+    """
+
+    large_bytes = 1_100_000, 2_500_000
+
+    def __init__(self, space, name, life, say=say):
+        self.say = say
         self.space = space
         self.name = name
         self.random = random.Random(f"{name} {life}")
@@ -59,22 +66,25 @@ class Writer:
 
     async def run(self):
         while True:
-            self.number += 1
-            bucket = self.random.choice(BUCKETS)
-            key = f"{self.name}/{self.random.randrange(KEYS)}"
-            operation = self.random.choice(OPERATIONS)
-            with suppress(Unavailable):  # of a part: movers this eager give segments up between a write and its commit
-                await getattr(self, operation)(bucket, key)
+            await self.step(self.random.choice(OPERATIONS))
+
+    async def step(self, operation):
+        """One operation on one of its keys."""
+        self.number += 1
+        bucket = self.random.choice(BUCKETS)
+        key = f"{self.name}/{self.random.randrange(KEYS)}"
+        with suppress(Unavailable):  # of a part: movers this eager give segments up between a write and its commit
+            await getattr(self, operation)(bucket, key)
 
     async def told(self, call, op, bucket, key, **about):
         """Do something between the two lines; what it is refused for changes nothing."""
-        say(op=op, writer=self.name, bucket=bucket, key=key, number=self.number, **about)
+        self.say(op=op, writer=self.name, bucket=bucket, key=key, number=self.number, **about)
         try:
             result = await call
         except (NotFound, Unavailable) as refused:
-            say(done="refused", writer=self.name, why=str(refused))
+            self.say(done="refused", writer=self.name, why=str(refused))
             return
-        say(done=getattr(result, "version_id", None), writer=self.name)
+        self.say(done=getattr(result, "version_id", None), writer=self.name)
 
     def tags(self):
         return {"number": str(self.number), "writer": self.name}
@@ -85,8 +95,10 @@ class Writer:
         await self.told(self.space.put(bucket, key, sent, tags=self.tags()), "put", bucket, key)
 
     async def large(self, bucket, key):
-        data = make(key, self.number, self.random.randrange(1_100_000, 2_500_000))
-        await self.told(self.space.put(bucket, key, body(data), tags=self.tags()), "put", bucket, key)
+        data = make(key, self.number, self.random.randrange(*self.large_bytes))
+        await self.told(
+            self.space.put(bucket, key, body(data, declared=len(data) > MIB), tags=self.tags()), "put", bucket, key
+        )
 
     async def parts(self, bucket, key):
         upload = (await self.space.create_upload(bucket, key, tags=self.tags())).id

@@ -40,7 +40,19 @@ def replace(path: Path, data: bytes, ids: Ids, *, mode: int = 0o600) -> None:
 
 def create(path: Path, data: bytes, ids: Ids, *, mode: int = 0o600) -> bool:
     """As `replace`, but only where there is nothing yet; False when there is. Raises OSError."""
-    temporary = _write_temporary(path, data, ids, mode)
+    return place(_write_temporary(path, data, ids, mode), path)
+
+
+def temporary_name(path: Path, ids: Ids) -> Path:
+    """Where to write what will lie at `path`: in the same directory."""
+    return path.with_name(TEMPORARY_PREFIX + ids.token(8).hex())
+
+
+def place(temporary: Path, path: Path) -> bool:
+    """Give a file that was written and synced under a temporary name its own, durable on return, unless that is taken: False.
+
+    The temporary name is gone either way. Raises OSError.
+    """
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -72,7 +84,7 @@ def make_directory(path: Path, *, mode: int = 0o700) -> None:
 
 
 def _write_temporary(path: Path, data: bytes, ids: Ids, mode: int) -> Path:
-    temporary = path.with_name(TEMPORARY_PREFIX + ids.token(8).hex())
+    temporary = temporary_name(path, ids)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with open(descriptor, "wb") as file:

@@ -3,6 +3,9 @@
 LMDB's own limits stay here: the map is fixed (growing it closed live readers' transactions), 1,022 readers, one handle
 per directory and process, stale readers cleared at open, no network file systems.
 
+A new environment is made under another name and gets its own when it is whole and durable: LMDB by itself could leave a
+file behind a power cut that it never opens again.
+
 Reading is allowed from any thread. Only the committer's thread writes, but for the first moments of a new directory.
 """
 
@@ -20,8 +23,7 @@ from pathlib import Path
 import lmdb
 from lmdb import _envid
 
-from isotherm.devices import durable, filesystems
-from isotherm.devices.drive import SystemDrive
+from isotherm.devices import drive, durable, filesystems
 from isotherm.devices.fork import ForkGuard
 from isotherm.errors import Closed, Corrupt, Invalid, IsothermError, Misuse, NoSpace, Unavailable, VersionMismatch
 from isotherm.ids import Ids
@@ -31,6 +33,7 @@ from isotherm.meta.lmdb import keys, rows
 READERS_MOST = 1_022
 _FIRST_EPOCH = 1
 _EPOCH_STEP_BYTES = 2
+_FILE = "data.mdb"
 
 _INCREMENT = ctypes.pythonapi.Py_IncRef
 _DECREMENT = ctypes.pythonapi.Py_DecRef
@@ -98,7 +101,7 @@ class Environment:
 
     def free_bytes(self) -> int:
         """Of the file system it lies on, for this user."""
-        return SystemDrive().free_bytes(self.path)
+        return drive.SystemDrive().free_bytes(self.path)
 
     def clear_stale_readers(self) -> int:
         """Free the reader slots of processes that have died; how many."""
@@ -174,6 +177,9 @@ def open_environment(path: Path, *, ids: Ids, writer_turn: WriterTurn, map_bytes
         Unavailable, NoSpace: the operating system refuses.
     """
     try:
+        if not (path / _FILE).exists():
+            with writer_turn():
+                _make(path / _FILE, ids, map_bytes, sync)
         try:
             env = _open(path, map_bytes, sync)
         except lmdb.Error as error:
@@ -186,8 +192,6 @@ def open_environment(path: Path, *, ids: Ids, writer_turn: WriterTurn, map_bytes
     environment = Environment(path, env)
     try:
         env.reader_check()
-        if _is_empty(environment):
-            _initialise(environment, writer_turn)
         _check(environment, ids, writer_turn)
     except BaseException as error:
         environment.close()
@@ -197,9 +201,31 @@ def open_environment(path: Path, *, ids: Ids, writer_turn: WriterTurn, map_bytes
     return environment
 
 
-def _open(path: Path, map_bytes: int, sync: bool) -> lmdb.Environment:
+def _make(file: Path, ids: Ids, map_bytes: int, sync: bool) -> None:
+    """Of several processes that make it at once the first wins."""
+    new = durable.temporary_name(file, ids)
+    try:
+        env = _open(new, map_bytes, sync, subdir=False, lock=False)
+        try:
+            with env.begin(write=True) as txn:
+                txn.put(rows.VERSION_KEY, rows.U32.pack(rows.FORMAT))
+                txn.put(rows.EPOCH_KEY, rows.U32.pack(_FIRST_EPOCH))
+        finally:
+            env.close()
+        durable.place(new, file)
+        durable.sync_directory(file.parent.parent)
+    except OSError as error:
+        raise drive.explain(error, f"cannot make {file}") from error
+    finally:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+
+
+def _open(path: Path, map_bytes: int, sync: bool, *, subdir: bool = True, lock: bool = True) -> lmdb.Environment:
     return lmdb.open(
         os.fspath(path),
+        subdir=subdir,
+        lock=lock,
         map_size=map_bytes,
         max_readers=READERS_MOST,
         max_spare_txns=1,
@@ -224,25 +250,6 @@ def _unlisted() -> Iterator[None]:
         yield
     finally:
         _envid.env_keys = listed
-
-
-def _is_empty(environment: Environment) -> bool:
-    """As a reader sees it: LMDB's own statistics tell of a commit a moment before readers do."""
-    txn = environment.reading()
-    try:
-        return int(txn.stat()["entries"]) == 0
-    finally:
-        txn.abort()
-
-
-def _initialise(environment: Environment, writer_turn: WriterTurn) -> None:
-    with writer_turn(), environment.writing() as txn:
-        if txn.stat()["entries"] == 0:
-            txn.put(rows.VERSION_KEY, rows.U32.pack(rows.FORMAT))
-            txn.put(rows.EPOCH_KEY, rows.U32.pack(_FIRST_EPOCH))
-    # LMDB syncs the file, but not its name.
-    durable.sync_directory(environment.path)
-    durable.sync_directory(environment.path.parent)
 
 
 def _check(environment: Environment, ids: Ids, writer_turn: WriterTurn) -> None:

@@ -1,0 +1,65 @@
+"""The power goes at any sync of anything a store does, over its whole directory: nothing acknowledged is lost, fsck is clean.
+
+What the script does is recorded once; for each cut the directory is rebuilt as it may be then (`power.py`), opened, checked,
+compared, and written to.
+"""
+
+import os
+import random
+
+import pytest
+
+from tests.faults import planted
+from tests.faults.recording import COMPILER, Recorder, build
+from tests.faults.script import record
+from tests.faults.walk import walk_through
+
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C compiler")
+
+LONG_SEEDS = int(os.environ.get("SEEDS", "3"))
+SHARDS = len(os.sched_getaffinity(0))
+SAMPLE = 24  # of some 470 points
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("library"))
+
+
+def recorded(library, place, **how):
+    (place / "root").mkdir(parents=True)
+    recorder = Recorder(library, place / "root", place / "log")
+    record(recorder, **how)
+    return recorder
+
+
+def test_nothing_acknowledged_is_lost_when_the_power_goes(library, tmp_path):
+    found = walk_through(recorded(library, tmp_path), tmp_path, every=SAMPLE, first=9)
+    print(found)
+    assert not found.problems, str(found)
+    assert found.points >= 15
+    assert found.acknowledged > 50
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("number", range(LONG_SEEDS))
+def test_nothing_acknowledged_is_lost_whenever_the_power_goes(library, tmp_path, number):
+    """Every point of another script each time, with more of what a cut may leave."""
+    seed = random.randrange(1, 1 << 20) if number else 0
+    found = walk_through(recorded(library, tmp_path, seed=seed), tmp_path, shards=SHARDS, seed=seed, mixed=4)
+    print(f"seed {seed}: {found}")
+    assert not found.problems, f"seed {seed}: {found}"
+    assert found.points > 300
+
+
+@pytest.mark.parametrize("fault", planted.FAULTS)
+def test_a_planted_fault_is_found(library, tmp_path, fault):
+    """The same script, on a store that syncs too little or too late."""
+    recorder = recorded(library, tmp_path, chapters=("begin",), fault=(fault,))
+    found = walk_through(recorder, tmp_path, mixed=0, most=1)
+    assert found.problems, f"{fault} was not found"
+
+
+def test_without_a_fault_the_same_walk_finds_nothing(library, tmp_path):
+    found = walk_through(recorded(library, tmp_path, chapters=("begin",)), tmp_path, mixed=0, most=1)
+    assert not found.problems, str(found)
