@@ -11,10 +11,11 @@ from isotherm.errors import Corrupt, CursorExpired, Invalid, IsothermError, NotF
 from isotherm.ids import SeededIds, SystemIds
 from isotherm.movers.backup import layout
 from isotherm.movers.backup.restore import UNFINISHED
+from isotherm.movers.fsck import feeds
 from isotherm.movers.fsck.check import DEEP
 from isotherm.tenancy.identity import Credentials, State
 from isotherm.tenancy.keystore import FileKeys
-from tests.movers.stores import contents, flip, kinds, opened, space_of
+from tests.movers.stores import checked, contents, flip, kinds, opened, space_of
 from tests.movers.test_backup import PROGRAM, backed_up, read, restored
 
 
@@ -52,6 +53,24 @@ def test_the_store_is_the_same_and_its_epoch_another(filled, backup, tmp_path):
     drive(space_of(again).put("plain", "it goes on", b"being written"))
     again.close()
     assert not (tmp_path / "again" / UNFINISHED).exists()
+
+
+def test_a_feed_of_many_pages_is_checked_to_its_end(filled, backup, tmp_path, monkeypatch):
+    """Its records are of an epoch in which no cursor is good any more, and new ones follow them."""
+    monkeypatch.setattr(feeds, "_PAGE", 10)
+
+    def bounded(stage, done, total):
+        assert stage != "feed" or not seen or done > seen[-1]
+        seen.extend([done] * (stage == "feed"))
+
+    seen = []
+    before = restored(backup, tmp_path / "again", progress=bounded).checked.objects.feed_records
+    assert before > 3 * 10
+    again = opened(tmp_path / "again", seed=4)
+    drive(space_of(again).put("plain", "one more", b"record"))
+    seen = []
+    assert checked(again, tmp_path, progress=bounded).objects.feed_records == before + 1
+    again.close()
 
 
 def test_it_can_be_checked_to_the_last_byte(backup, tmp_path):

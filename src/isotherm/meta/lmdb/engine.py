@@ -161,6 +161,11 @@ class LmdbMeta:
         with self.snapshot() as snapshot:
             return feeds.read_page(snapshot, feed, after, limit)
 
+    async def feed_records(self, feed: bytes, after: bytes, limit: int) -> Pairs:
+        """(stamp, value) of records after a stamp of any epoch, also those from before a restore; see `feeds`."""
+        with self.snapshot() as snapshot:
+            return feeds.read_records(snapshot, feed, after, limit)
+
     async def feed_end(self, feed: bytes) -> bytes:
         rules.check_feed(feed)
         with self.snapshot() as snapshot:

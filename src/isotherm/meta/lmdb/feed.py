@@ -5,7 +5,7 @@ from __future__ import annotations
 from isotherm.meta import rules
 from isotherm.meta.lmdb import rows
 from isotherm.meta.lmdb.snapshot import LmdbSnapshot
-from isotherm.meta.port import FeedPage, clip
+from isotherm.meta.port import FeedPage, Pairs, clip
 
 
 def read_page(snapshot: LmdbSnapshot, feed: bytes, after: bytes | None, limit: int) -> FeedPage:
@@ -23,6 +23,14 @@ def read_page(snapshot: LmdbSnapshot, feed: bytes, after: bytes | None, limit: i
         start = prefix + after + b"\0"
     pairs = snapshot.scan(start, prefix + b"\xff" * 17, limit, False)
     return clip([(key[-16:], value) for key, value in pairs], after)
+
+
+def read_records(snapshot: LmdbSnapshot, feed: bytes, after: bytes, limit: int) -> Pairs:
+    """Records as they lie, by stamp, after any stamp of any epoch; for checks, which are no followers."""
+    rules.check_feed(feed)
+    prefix = rows.feed_prefix(feed)
+    pairs = snapshot.scan(prefix + after + b"\0", prefix + b"\xff" * 17, limit, False)
+    return [(key[-16:], value) for key, value in pairs]
 
 
 def end_of(snapshot: LmdbSnapshot) -> bytes:

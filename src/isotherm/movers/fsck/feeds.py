@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from isotherm.devices.waiting import drive
-from isotherm.errors import CursorExpired, IsothermError
-from isotherm.meta.port import Meta
+from isotherm.errors import IsothermError
+from isotherm.meta.lmdb import LmdbMeta
+from isotherm.meta.port import NO_STAMP
 from isotherm.movers.fsck.findings import Kind
 from isotherm.movers.fsck.job import Job
 from isotherm.objects.events import decode_event
@@ -17,33 +18,23 @@ _TENANT_TABLES = set(map(bytes, zip(b"BbLVNUPMCGXI", strict=False)))
 _PAGE = 5_000
 
 
-def check_feed(job: Job, current: Meta) -> None:
-    """Every record up to the newest commit can be read, and lies behind the one before it.
+def check_feed(job: Job, current: LmdbMeta) -> None:
+    """Every record up to the newest commit can be read. Those of earlier epochs are read as well, which no cursor reaches.
 
     Args:
-        current: the store's own metadata; a copy is of another epoch, in which no cursor of the store is good.
+        current: the store's own metadata: a copy has no feed.
     """
-    cursor: bytes | None = None
-    while True:
-        try:
-            page = drive(current.feed(FEED, cursor, _PAGE))
-        except CursorExpired:  # trimmed meanwhile
-            cursor, job.objects.feed_records = None, 0
-            continue
-        for stamp, value in page.records:
-            if stamp > job.newest:
+    after = NO_STAMP
+    while records := drive(current.feed_records(FEED, after, _PAGE)):
+        for after, value in records:
+            if after > job.newest:
                 return
-            if cursor is not None and stamp <= cursor:
-                job.findings.add(Kind.FEED_DAMAGED, f"record {stamp.hex()} of the feed is out of order")
-            cursor = stamp
             job.objects.feed_records += 1
             try:
                 decode_event(value)
             except ValueError as error:
-                job.findings.add(Kind.FEED_DAMAGED, f"record {stamp.hex()} of the feed cannot be read: {error}")
+                job.findings.add(Kind.FEED_DAMAGED, f"record {after.hex()} of the feed cannot be read: {error}")
         job.progress("feed", job.objects.feed_records, None)
-        if len(page.records) < _PAGE:
-            return
 
 
 def check_credentials(job: Job) -> None:
