@@ -7,6 +7,7 @@ import pytest
 from isotherm.errors import NotFound
 from isotherm.protocols.s3.framing import ChunkFraming
 from isotherm.protocols.s3.limits import S3Settings
+from isotherm.protocols.s3.receiving import BUFFER_BYTES
 from isotherm.protocols.s3.wire import Reply
 from tests.s3.wire.harness import EMPTY, Wire, answers, missing, run, sign, talk
 
@@ -237,7 +238,7 @@ def test_reading_stops_while_the_verb_does_not_take_what_is_there():
             await writer.drain()
         writer.write_eof()
         [answer] = answers(await reader.read())
-        assert max(ahead) <= (1 << 20) + (256 << 10)
+        assert max(ahead) <= (1 << 20) + BUFFER_BYTES
         return answer
 
     assert run(conversation()).headers["x-taken"] == str(size)

@@ -27,14 +27,16 @@ from isotherm.protocols.s3.framing import ChunkFraming, LengthFraming
 from isotherm.protocols.s3.inlet import Inlet
 from isotherm.protocols.s3.outlet import WHOLE_BYTES_MOST, Outlet
 from isotherm.protocols.s3.parsing import HeadParser
+from isotherm.protocols.s3.receiving import Replaceable, stand_in
 from isotherm.protocols.s3.reply_head import CONTINUE, render_head
 from isotherm.protocols.s3.roster import Roster
 from isotherm.protocols.s3.wire import Ranged, Reply, Request
+from isotherm.segments.port import Buffer
 
 _IN_ONE_GO = 16
 
 
-class S3Connection(asyncio.Protocol):
+class S3Connection(Replaceable):
     """Serves one accepted socket."""
 
     def __init__(self, endpoint: S3Endpoint, roster: Roster) -> None:
@@ -71,16 +73,16 @@ class S3Connection(asyncio.Protocol):
         if self._task is not None:
             self._task.cancel()
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: Buffer) -> None:
         if self._ending:
             return
-        self._vigil.since = self._roster.now
+        self.progressed()
         if self._receiving is not None:
             rest = self._feed(self._receiving, data)
             if rest is None:
                 return
             data = rest
-        self._ahead = self._ahead + data if self._ahead else data
+        self._ahead += data
         self._pump()
 
     def eof_received(self) -> bool:
@@ -97,6 +99,10 @@ class S3Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._outlet.resume()
         self._pump()
+
+    def progressed(self) -> None:
+        if not self._ending:
+            self._vigil.since = self._roster.now
 
     # requests ------------------------------------------------------------------------------------------------------
 
@@ -154,7 +160,7 @@ class S3Connection(asyncio.Protocol):
             framing = ChunkFraming() if head.chunked else LengthFraming(head.length or 0)
             exchange.inlet = self._receiving = Inlet(framing, self._demanded, self._regulate)
             if self._ahead:
-                self._ahead = self._feed(self._receiving, self._ahead) or b""
+                self._ahead = bytes(self._feed(self._receiving, self._ahead) or b"")
             elif self._half_closed:
                 self._fail_body(refusals.incomplete_body())
         try:
@@ -162,6 +168,8 @@ class S3Connection(asyncio.Protocol):
         except Exception as error:
             self._finish(exchange, self._endpoint.tell(error, exchange.facts(self._endpoint)))
             return
+        if self._receiving is not None and not self._secure:
+            stand_in(self, self._transport, self._receiving, self._endpoint.buffers)
         self._task = start_eagerly(self._answer(exchange, request))
 
     async def _answer(self, exchange: Exchange, request: Request | Later) -> None:
@@ -210,7 +218,7 @@ class S3Connection(asyncio.Protocol):
 
     def _head(self, exchange: Exchange, reply: Reply) -> bytes:
         head = exchange.head
-        astray = self._receiving is not None and not self._worth_draining(exchange, self._receiving)
+        astray = self._receiving is not None and not exchange.worth_draining(self._endpoint.settings.drain_bytes_most)
         self._last = self._last or astray or self._roster.retiring
         return render_head(
             reply,
@@ -220,13 +228,6 @@ class S3Connection(asyncio.Protocol):
             version=head.version if head is not None else "1.1",
             close=self._last,
         )
-
-    def _worth_draining(self, exchange: Exchange, inlet: Inlet) -> bool:
-        """Whether the rest of a body is awaited, so that the connection can be kept."""
-        if exchange.expects and not inlet.received:
-            return False  # the client may send the body or not: nobody knows what follows
-        remaining = inlet.remaining
-        return remaining is not None and remaining <= self._endpoint.settings.drain_bytes_most
 
     def _finish(self, exchange: Exchange, reply: Reply) -> None:
         """Send a reply whose body is bytes."""
@@ -269,7 +270,7 @@ class S3Connection(asyncio.Protocol):
 
     # the body and the bounds ---------------------------------------------------------------------------------------
 
-    def _feed(self, inlet: Inlet, data: bytes) -> bytes | None:
+    def _feed(self, inlet: Inlet, data: Buffer) -> Buffer | None:
         """Give the body its part of `data`; what follows it, or None while it goes on."""
         try:
             rest = inlet.feed(data)
@@ -332,8 +333,7 @@ class S3Connection(asyncio.Protocol):
         self._ending = True
         self._vigil.since = self._roster.now
         unread = self._astray or self._receiving is not None or bool(self._ahead)
-        self._receiving = None
-        self._ahead = b""
+        self._receiving, self._ahead = None, b""
         if not unread or self._half_closed or self._transport.is_closing():
             self._transport.close()
             return

@@ -19,6 +19,7 @@ from isotherm.protocols.s3.authentication import Authenticator, Credentials
 from isotherm.protocols.s3.counters import Counters
 from isotherm.protocols.s3.dates import http_date
 from isotherm.protocols.s3.limits import S3Settings
+from isotherm.protocols.s3.receiving import Buffers
 from isotherm.protocols.s3.wire import Facts, Reply, Request
 from isotherm.telemetry import Log
 
@@ -66,6 +67,7 @@ class S3Endpoint:
         self.log = log
         self.counters = counters
         self.access_log = access_log
+        self.buffers = Buffers()
         self.host_id = b64encode(ids.token(48)).decode()
         self._last_id = int.from_bytes(ids.token(8), "big")
         self._second = -1

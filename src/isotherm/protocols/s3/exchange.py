@@ -47,6 +47,14 @@ class Exchange:
     def wants_body(self, reply: Reply) -> bool:
         return self.head is None or has_body(self.head.method, reply.status)
 
+    def worth_draining(self, bytes_most: int) -> bool:
+        """Whether the rest of its body is awaited, so that the connection can be kept."""
+        inlet = self.inlet
+        if inlet is None or (self.expects and not inlet.received):
+            return False  # the client may send the body or not: nobody knows what follows
+        remaining = inlet.remaining
+        return remaining is not None and remaining <= bytes_most
+
     def facts(self, endpoint: S3Endpoint) -> Facts:
         head = self.head
         if head is None:

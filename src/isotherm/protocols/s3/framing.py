@@ -34,7 +34,7 @@ class LengthFraming:
     def __init__(self, length: int) -> None:
         self.remaining = length
 
-    def feed(self, data: bytes) -> tuple[Sequence[Buffer], bytes | None]:
+    def feed(self, data: Buffer) -> tuple[Sequence[Buffer], Buffer | None]:
         size = len(data)
         if size < self.remaining:
             self.remaining -= size

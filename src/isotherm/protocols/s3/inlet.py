@@ -67,7 +67,12 @@ class Inlet:
             return 0
         return self._framing.remaining if isinstance(self._framing, LengthFraming) else None
 
-    def feed(self, data: bytes) -> bytes | None:
+    @property
+    def looked_at_whole(self) -> bool:
+        """Whether pieces reach the verb as they arrive, however long they are."""
+        return self.check is None or isinstance(self.check, HashCheck)
+
+    def feed(self, data: Buffer) -> Buffer | None:
         """Take what belongs to the body; the rest of `data` when it has ended, else None.
 
         Raises:
