@@ -52,6 +52,10 @@ class Drive(Protocol):
         """Names the file still has: 0 once it was unlinked."""
         ...
 
+    def identity(self, path: Path) -> tuple[int, int]:
+        """Tells apart what lies at one path at different times: device and inode."""
+        ...
+
     def unlink(self, path: Path) -> None: ...
 
     def list(self, directory: Path) -> list[str]: ...
@@ -95,6 +99,10 @@ class SystemDrive:
 
     def links(self, fd: int) -> int:
         return os.fstat(fd).st_nlink
+
+    def identity(self, path: Path) -> tuple[int, int]:
+        state = path.stat()
+        return state.st_dev, state.st_ino
 
     def make_directory(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)

@@ -173,6 +173,9 @@ class FaultyDrive:
         # Its own shadow of a removed name is a link too.
         return self._real.links(fd) if self._path(fd).exists() else 0
 
+    def identity(self, path: Path) -> tuple[int, int]:
+        return self._real.identity(path)
+
     def unlink(self, path: Path) -> None:
         self._meet("unlink", path)
         with self._lock:

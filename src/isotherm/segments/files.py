@@ -4,6 +4,9 @@ A segment is a file `{number:016x}.seg` in one of the directories of its media c
 made by O_EXCL, so that processes need no agreement. The order of a creation is: file, lock, file header, synced; name,
 synced; row, committed. So a row always has a file, and a file without a row holds no extent.
 
+Directories are those that lay at their paths when the store was opened: in another one that took such a place (a backup
+put back while this process ran) the same numbers name files of another store, so nothing is made or removed there.
+
 Any thread. Everything here may block on the device or on the metadata.
 """
 
@@ -56,6 +59,7 @@ class SegmentFiles:
         self._meta = meta
         self._clock = clock
         self._drive = drive
+        self._identities = {path: drive.identity(path) for path in self._everywhere}
         self._ids = ids
         self._reserve_bytes = reserve_bytes
 
@@ -68,9 +72,10 @@ class SegmentFiles:
         """(segment, path) of every file that is named as one.
 
         Raises:
-            Unavailable: a directory cannot be listed.
+            Unavailable: a directory cannot be listed, or is another one than was opened.
         """
         for directory in self._everywhere:
+            self._demand_same(directory)
             try:
                 names = sorted(self._drive.list(directory))
             except OSError as error:
@@ -118,8 +123,10 @@ class SegmentFiles:
         """Remove the segment's file, wherever it lies, and make that durable. Nothing happens where there is none.
 
         Raises:
-            Unavailable: the device failed.
+            Unavailable: the device failed, or a directory is another one than was opened.
         """
+        for directory in self._everywhere:
+            self._demand_same(directory)
         for directory in self._everywhere:
             try:
                 # Synced even where the name is gone: whoever removed it may have died before its sync.
@@ -179,7 +186,16 @@ class SegmentFiles:
         except OSError:
             return -1  # tried last
 
+    def _demand_same(self, directory: Path) -> None:
+        try:
+            same = self._drive.identity(directory) == self._identities[directory]
+        except OSError as error:
+            raise explain(error, f"cannot reach {directory}") from error
+        if not same:
+            raise Unavailable(f"{directory} is not the directory that was opened: it was moved or replaced; start anew")
+
     def _create_in(self, directory: Path, media: Media) -> OpenSegment:
+        self._demand_same(directory)
         try:
             segment, path, lock = self._new_file(directory)
         except OSError as error:
@@ -212,6 +228,7 @@ class SegmentFiles:
                 counts = (opened.payload, opened.extents, opened.end, opened.size())
                 self._commit(opened.segment, SegmentRow(opened.media, State.SEALED, *counts, now).pack())
             else:
+                self._demand_same(opened.path.parent)
                 self._commit(opened.segment, None)
                 self._drive.unlink(opened.path)
         except (IsothermError, OSError):
