@@ -173,6 +173,10 @@ class Engine(Meta, Protocol):
         """Free what readers that have died hold; how many there were."""
         ...
 
+    async def feed_records(self, feed: bytes, after: bytes, limit: int) -> Pairs:
+        """(stamp, value) of records after any stamp, in order, also of earlier epochs, which no cursor reaches any more."""
+        ...
+
     async def bump_epoch(self) -> int:
         """Start a new epoch and return it: after a restore, a move or a fail-over with loss. Old cursors expire."""
         ...

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from isotherm.errors import CursorExpired, Invalid
-from isotherm.meta.port import FEED_BYTES, Meta, Transaction
+from isotherm.meta.port import FEED_BYTES, NO_STAMP, Engine, Meta, Transaction
 from isotherm.testing.meta_children import Child, append_records
 from isotherm.testing.meta_suite_base import StoreSuite
 
@@ -135,6 +137,20 @@ class FeedSuite(StoreSuite):
             for epoch in (meta.epoch - 1, meta.epoch + 1):
                 with pytest.raises(CursorExpired):
                     await meta.feed(b"f", epoch.to_bytes(4, "big") + cursor[4:], 10)
+
+        self.use(place, body)
+
+    def test_records_of_earlier_epochs_are_read_by_their_stamps(self, place: str) -> None:
+        async def body(engine: Meta) -> None:
+            meta = cast("Engine", engine)
+            await _append(meta, b"another", b"no")
+            stamps = await _append(meta, b"f", b"1", b"2", b"3")
+            await meta.bump_epoch()
+            stamps += await _append(meta, b"f", b"4")
+            assert await meta.feed_records(b"f", NO_STAMP, 2) == list(zip(stamps[:2], (b"1", b"2"), strict=True))
+            rest = await meta.feed_records(b"f", stamps[1], 10)
+            assert rest == list(zip(stamps[2:], (b"3", b"4"), strict=True))
+            assert await meta.feed_records(b"f", stamps[3], 10) == []
 
         self.use(place, body)
 

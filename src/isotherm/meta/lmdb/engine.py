@@ -162,7 +162,7 @@ class LmdbMeta:
             return feeds.read_page(snapshot, feed, after, limit)
 
     async def feed_records(self, feed: bytes, after: bytes, limit: int) -> Pairs:
-        """(stamp, value) of records after a stamp of any epoch, also those from before a restore; see `feeds`."""
+        """See `port.Engine.feed_records`."""
         with self.snapshot() as snapshot:
             return feeds.read_records(snapshot, feed, after, limit)
 

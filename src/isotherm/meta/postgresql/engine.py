@@ -121,6 +121,10 @@ class PostgresMeta:
     async def feed(self, feed: bytes, after: bytes | None, limit: int) -> FeedPage:
         return await self._home.run(self._with(lambda connection: feeds.page(connection, feed, after, limit)))
 
+    async def feed_records(self, feed: bytes, after: bytes, limit: int) -> Pairs:
+        """See `port.Engine.feed_records`."""
+        return await self._home.run(self._with(lambda connection: feeds.records(connection, feed, after, limit)))
+
     async def feed_end(self, feed: bytes) -> bytes:
         rules.check_feed(feed)
         return await self._home.run(self._with(feeds.end))

@@ -8,7 +8,7 @@ followers then wait, and miss nothing.
 from __future__ import annotations
 
 from isotherm.meta import rules
-from isotherm.meta.port import FeedPage, clip
+from isotherm.meta.port import FeedPage, Pairs, clip
 from isotherm.meta.postgresql.connections import Connection
 from isotherm.meta.postgresql.schema import EPOCH_KEY, count_key, feed_prefix, floor_key
 
@@ -45,6 +45,15 @@ async def page(connection: Connection, feed: bytes, after: bytes | None, limit: 
         start = prefix + after
     rows = await connection.fetch(_PAGE, start, prefix, epoch, limit)
     return clip([(row[0][-16:], row[1]) for row in rows], after)
+
+
+async def records(connection: Connection, feed: bytes, after: bytes, limit: int) -> Pairs:
+    """See `port.Engine.feed_records`."""
+    rules.check_feed(feed)
+    epoch, _, _, _ = await position(connection, feed)
+    prefix = feed_prefix(feed)
+    rows = await connection.fetch(_PAGE, prefix + after, prefix, epoch, limit)
+    return [(row[0][-16:], row[1]) for row in rows]
 
 
 async def end(connection: Connection) -> bytes:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from isotherm.devices.waiting import drive
 from isotherm.errors import IsothermError
-from isotherm.meta.lmdb import LmdbMeta
-from isotherm.meta.port import NO_STAMP
+from isotherm.meta.port import NO_STAMP, Engine
 from isotherm.movers.fsck.findings import Kind
 from isotherm.movers.fsck.job import Job
 from isotherm.objects.events import decode_event
@@ -18,7 +17,7 @@ _TENANT_TABLES = set(map(bytes, zip(b"BbLVNUPMCGXI", strict=False)))
 _PAGE = 5_000
 
 
-def check_feed(job: Job, current: LmdbMeta) -> None:
+def check_feed(job: Job, current: Engine) -> None:
     """Every record up to the newest commit can be read. Those of earlier epochs are read as well, which no cursor reaches.
 
     Args:
