@@ -1,17 +1,19 @@
-"""Streams on a device that takes its time: what is bounded, and what a cancelled caller can still do."""
+"""Writers on a device that takes its time: what is bounded, what a cancelled caller can still do, and what fails with whom."""
 
 import asyncio
+import errno
 import threading
 
 import pytest
 
 from isotherm.devices.faulty_drive import FaultyDrive
 from isotherm.devices.waiting import drive
-from isotherm.errors import Closed
+from isotherm.errors import Closed, NoSpace, Unavailable
 from isotherm.ids import SeededIds
 from isotherm.testing.segments_suite import MIB, payload
 from isotherm.testing.shelf import key_of
 from tests.segments import rigs
+from tests.segments.checks import check_accounts, check_values
 
 
 class Gate(FaultyDrive):
@@ -113,3 +115,41 @@ def test_an_append_cancelled_while_it_waits_harms_nobody(rig, device):
 
     asyncio.run(check())
     assert drive(rig.shelf.get(b"a")) == payload(5_000)
+
+
+@pytest.mark.parametrize(
+    ("call", "number"), [("fdatasync", errno.EIO), ("pwritev", errno.ENOSPC), ("pwritev", errno.EIO)]
+)
+def test_when_a_batch_fails_so_does_what_was_placed_behind_it(rig, device, call, number):
+    async def placed(name, size):
+        extent, prerequisite = await rig.segments.place(key_of(name), payload(size))
+        return extent, prerequisite
+
+    async def commit(name, extent, prerequisite):
+        async def assign(txn):
+            txn.after(prerequisite)
+            await rig.shelf.assign(txn, name, [extent])
+
+        await rig.meta.transact(assign)
+
+    async def check():
+        (before,) = await rig.shelf.put(b"before", payload(5_000))
+        first = await placed(b"first", 6_000)
+        device.opened.clear()
+        device.fail(call, number, suffix=f"{before.segment:016x}.seg")
+        failing = asyncio.ensure_future(commit(b"first", *first))
+        await asyncio.to_thread(device.waiting.acquire)
+        behind_it = await placed(b"behind", 7_000)
+        assert behind_it[0].segment == first[0].segment
+        device.opened.set()
+        for waiting in (failing, commit(b"behind", *behind_it)):
+            with pytest.raises((NoSpace, Unavailable)):
+                await waiting
+        await rig.shelf.put(b"after", payload(8_000))
+        with pytest.raises((NoSpace, Unavailable)):
+            await commit(b"behind", *behind_it)
+
+    asyncio.run(check())
+    check_values(rig, {b"before": payload(5_000), b"after": payload(8_000)})
+    rig.segments.close()
+    check_accounts(rig)

@@ -53,6 +53,18 @@ class Reader(Protocol):
     async def range(self, start: bytes, end: bytes, limit: int, *, reverse: bool = False) -> Pairs: ...
 
 
+class Prerequisite(Protocol):
+    """Something that must be durable before a transaction may commit: the bytes it refers to."""
+
+    def settle(self) -> None:
+        """Make it durable, if it is not yet. Blocks; may be called again, and from any thread that may block.
+
+        Raises:
+            IsothermError: it is not, and never will be.
+        """
+        ...
+
+
 class Transaction(Reader, Protocol):
     """Reads of one snapshot, overlaid with this transaction's own plain puts and deletes; and its writes.
 
@@ -85,6 +97,10 @@ class Transaction(Reader, Protocol):
 
     def append(self, feed: bytes, value: bytes) -> Ordinal:
         """Add a record to the end of `feed`; returns the ordinal of its stamp."""
+        ...
+
+    def after(self, prerequisite: Prerequisite) -> None:
+        """Commit only once `prerequisite` has been settled, which the engine does; what that raises, `transact` raises."""
         ...
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 from isotherm.errors import Invalid
 from isotherm.meta import rules
 from isotherm.meta.member import STAMPS_MOST, Member, RangeRead, size_of
-from isotherm.meta.port import TRANSACTION_BYTES, Ordinal, Pairs, Reader, invert
+from isotherm.meta.port import TRANSACTION_BYTES, Ordinal, Pairs, Prerequisite, Reader, invert
 
 
 class SnapshotView(Reader, Protocol):
@@ -41,6 +41,7 @@ class RecordedTransaction:
         "_stamped",
         "_stamps",
         "_writes",
+        "prerequisites",
     )
 
     def __init__(self, snapshot: SnapshotView, losses: int = 0) -> None:
@@ -55,6 +56,7 @@ class RecordedTransaction:
         self._stamps = 0
         self._size = 0
         self._losses = losses
+        self.prerequisites: list[Prerequisite] = []
 
     async def get(self, key: bytes) -> bytes | None:
         if key in self._writes:
@@ -148,6 +150,9 @@ class RecordedTransaction:
         ordinal = self.stamp()
         self._appends.append((feed, ordinal, value))
         return ordinal
+
+    def after(self, prerequisite: Prerequisite) -> None:
+        self.prerequisites.append(prerequisite)
 
     def _check_ordinal(self, ordinal: Ordinal) -> None:
         if not 0 <= ordinal < self._stamps:

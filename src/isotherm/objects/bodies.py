@@ -1,4 +1,5 @@
-"""From a body that arrives to durable extents: small bodies share a segment and its sync, large ones stream.
+"""From a body that arrives to extents: small bodies get places in a shared segment, which becomes durable just before the
+transaction that refers to them commits; large ones stream.
 
 Hashing and writing of large bodies run where they block nobody, on one thread, in order, a piece of about a MiB at a time:
 memory stays bounded whatever the body's size. Nothing is referred to yet: the caller's transaction does that.
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 from isotherm.devices.waiting import offload
 from isotherm.errors import Invalid
+from isotherm.meta.port import Prerequisite, Transaction
 from isotherm.objects.checksums import Digester, verify
 from isotherm.objects.model import MD5_BYTES_MOST, Body, Checksum, Digests
 from isotherm.segments.port import Buffer, Extent, Segments, Witness
@@ -26,12 +28,19 @@ _INLINE_HASH_BYTES = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Durable bytes. `md5` is None where none was computed."""
+    """Bytes that a transaction may `refer` to. `md5` is None where none was computed; `placed` where they are durable."""
 
     size: int
     extents: tuple[Extent, ...]
     md5: bytes | None
     checksum: Checksum | None
+    placed: Prerequisite | None = None
+
+    async def refer(self, segments: Segments, txn: Transaction) -> None:
+        """Make them live within the transaction that refers to them, and durable before it commits."""
+        if self.placed is not None:
+            txn.after(self.placed)
+        await segments.refer(txn, self.extents)
 
 
 def is_small(body: Buffer | Body) -> bool:
@@ -67,8 +76,10 @@ async def _store_small(segments: Segments, owner: bytes, data: Buffer, digests: 
     else:
         await offload(digester.update, data)
     verify(digester, digests)
-    extents = (await segments.append(owner, data),) if data else ()
-    return Stored(len(data), extents, digester.md5, digester.checksum)
+    if not data:
+        return Stored(0, (), digester.md5, digester.checksum)
+    extent, placed = await segments.place(owner, data)
+    return Stored(len(data), (extent,), digester.md5, digester.checksum, placed)
 
 
 async def _store_stream(segments: Segments, owner: bytes, body: Body, digests: Digests, most_bytes: int) -> Stored:

@@ -114,7 +114,7 @@ async def put_part(
         earlier = await txn.get(row)
         if earlier is not None:
             await context.segments.discard(txn, decode_part(earlier, number).extents, owner)
-        await context.segments.refer(txn, stored.extents)
+        await stored.refer(context.segments, txn)
         txn.put(row, encode_part(part, etag, etag_parts))
 
     await context.meta.transact(commit)

@@ -1,6 +1,9 @@
 """PUT: bytes first, then the truth about them.
 
-    body → extents, durable (bodies.py) → one transaction: version, tags, index, feed → the reply
+    body → extents (bodies.py) → one transaction: version, tags, index, feed → the reply
+
+A transaction commits only when the extents are durable; a small body's bytes become so on the committer's own thread, just
+before it commits: everybody who waits for one commit shares one write and one sync of bytes as well.
 
 Bytes are live from the transaction that refers to them: a body that was written but not committed (a condition failed,
 the bucket went, the process died) is dead weight that compaction removes.
@@ -96,7 +99,7 @@ async def put(
     )
 
     async def commit(txn: Transaction) -> Record:
-        await context.segments.refer(txn, stored.extents)
+        await stored.refer(context.segments, txn)
         if manifest:
             _put_manifest(context, txn, record, stored)
         return await add_version(context, txn, bucket_name, bucket, key, Draft(record, tag_rows), condition)

@@ -21,7 +21,7 @@ from isotherm.devices.locks import KeptLock, try_lock
 from isotherm.devices.waiting import offload
 from isotherm.errors import Closed, Invalid
 from isotherm.ids import Ids
-from isotherm.meta.port import Meta, Transaction
+from isotherm.meta.port import Meta, Prerequisite, Transaction
 from isotherm.segments import accounting
 from isotherm.segments.copying import copy_extents
 from isotherm.segments.descriptors import Descriptors
@@ -105,13 +105,19 @@ class LocalSegments:
         return self._settings.segment_bytes
 
     async def append(self, owner: bytes, data: Buffer, media: Media = Media.PERFORMANCE) -> Extent:
+        return await self._writers[media].append(owner, self._checked(owner, data))
+
+    async def place(self, owner: bytes, data: Buffer, media: Media = Media.PERFORMANCE) -> tuple[Extent, Prerequisite]:
+        return await self._writers[media].place(owner, self._checked(owner, data))
+
+    def _checked(self, owner: bytes, data: Buffer) -> Buffer:
         self._check()
         check_owner(owner)
         if isinstance(data, memoryview):
             data = data.cast("B")
         if not 0 < len(data) <= self._settings.append_bytes_most:
             raise Invalid(f"an append is 1 to {self._settings.append_bytes_most} bytes, not {len(data)}")
-        return await self._writers[media].append(owner, data)
+        return data
 
     def stream(self, owner: bytes, media: Media = Media.PERFORMANCE, witness: Witness | None = None) -> ExtentStream:
         self._check()

@@ -4,11 +4,12 @@ An *extent* is a run of payload bytes inside a segment, written once, never rewr
 *owner* (opaque bytes to this room: the key of what refers to it), so that compaction can find the reference. A crc32c
 per 64 KiB, counted from the extent's start, lies apart from the payload.
 
-*Life of an extent.* `append` or a stream writes it. The transaction that first refers to it calls `refer`: from then on it
-is durable at the latest, and its payload counts as live. A transaction that copies the reference calls `share`; one that removes
-a reference calls `discard`; the last reference takes the payload out of the live bytes. What was written and never
-referred to was never live and needs no clean-up. Compaction moves live extents, tells the `Referrer` of their owners in
-the same transaction, and unlinks a segment only when no live byte and no older reader (`reading`) is left.
+*Life of an extent.* `append` or a stream writes it; `place` gives it its place, to be written before the transaction that refers
+to it commits. The transaction that first refers to it calls `refer`: from then on it is durable at the latest, and its payload
+counts as live. A transaction that copies the reference calls `share`; one that removes a reference calls `discard`; the last
+reference takes the payload out of the live bytes. What was written and never referred to was never live and needs no clean-up.
+Compaction moves live extents, tells the `Referrer` of their owners in the same transaction, and unlinks a segment only when no
+live byte and no older reader (`reading`) is left.
 
 Who may call: any thread or coroutine of the process that opened the store; see `devices/waiting.py` for how one
 coroutine serves both. Payload arguments may be bytes, bytearray or memoryview and are not modified or kept.
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from isotherm.meta.port import Reader, Transaction
+from isotherm.meta.port import Prerequisite, Reader, Transaction
 
 BLOCK_BYTES = 65_536
 EXTENT_BYTES_MOST = 256 << 20
@@ -125,6 +126,16 @@ class Segments(Protocol):
 
         Durable on return or, where an engine keeps it in the metadata, with the transaction that refers to it: hand
         `refer` the very extent that this gave.
+        """
+        ...
+
+    async def place(
+        self, owner: bytes, data: Buffer, media: Media = Media.PERFORMANCE
+    ) -> tuple[Extent, Prerequisite | None]:
+        """As `append`, for a transaction that refers to it and commits `after` the prerequisite, if there is one.
+
+        On local media it suspends only where a segment must be made first. What no transaction waits for may never be
+        written.
         """
         ...
 

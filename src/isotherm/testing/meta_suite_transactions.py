@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from isotherm.errors import Invalid
+from isotherm.errors import Invalid, NoSpace
 from isotherm.meta.port import NO_STAMP, Meta, Ordinal, Transaction
 from isotherm.testing.meta_children import Draw
 from isotherm.testing.meta_suite_base import StoreSuite, counter, delete_all, everything, put_all
@@ -15,7 +15,56 @@ from isotherm.testing.meta_suite_base import StoreSuite, counter, delete_all, ev
 Change = Callable[[Meta], Awaitable[object]]
 
 
+class Bytes:
+    """Something a transaction waits for, which says when it was settled, or fails."""
+
+    def __init__(self, settled: Callable[[], None]) -> None:
+        self.settle = settled
+
+
 class TransactionSuite(StoreSuite):
+    def test_a_transaction_commits_after_what_it_waits_for(self, place: str) -> None:
+        async def body(meta: Meta) -> None:
+            seen: list[bytes | None] = []
+            held = asyncio.get_running_loop()
+
+            def settle() -> None:
+                seen.append(asyncio.run_coroutine_threadsafe(meta.get(b"k"), held).result())
+
+            async def fn(txn: Transaction) -> None:
+                txn.after(Bytes(settle))
+                txn.put(b"k", b"v")
+
+            await meta.transact(fn)
+            assert seen == [None]
+            assert await meta.get(b"k") == b"v"
+
+        self.use(place, body)
+
+    def test_what_cannot_be_settled_fails_those_alone_who_wait_for_it(self, place: str) -> None:
+        def fail() -> None:
+            raise NoSpace("full")
+
+        async def one(meta: Meta, number: int) -> bool:
+            async def fn(txn: Transaction) -> None:
+                if number % 3 == 0:
+                    txn.after(Bytes(fail))
+                txn.after(Bytes(lambda: None))
+                txn.put(b"%03d" % number, b"v")
+
+            try:
+                await meta.transact(fn)
+            except NoSpace:
+                return False
+            return True
+
+        async def body(meta: Meta) -> None:
+            done = await asyncio.gather(*[one(meta, number) for number in range(100)])
+            assert done == [number % 3 != 0 for number in range(100)]
+            assert sorted(await everything(meta)) == [b"%03d" % number for number in range(100) if number % 3]
+
+        self.use(place, body)
+
     def test_a_transaction_reads_its_own_writes(self, place: str) -> None:
         async def fn(txn: Transaction) -> None:
             txn.put(b"b", b"2")

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -23,36 +22,15 @@ import pytest
 
 from isotherm.devices.waiting import drive
 from isotherm.errors import Closed, Corrupt, ForkedHandle, Invalid, NotFound
-from isotherm.ids import SeededIds
-from isotherm.meta.port import Meta
 from isotherm.segments.port import BLOCK_BYTES, Extent, Media, Segments, unpack_extents
-from isotherm.testing.shelf import OWNER, Shelf, key_of
+from isotherm.testing.segments_rig import MIB, Rig, Run, payload
+from isotherm.testing.segments_suite_places import PlaceSuite
+from isotherm.testing.shelf import OWNER, key_of
 
-MIB = 1 << 20
 LENGTHS = (1, 2, 4_095, 65_535, 65_536, 65_537, 131_072, MIB - 1, MIB, MIB + 1)
 
-Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
-
-@dataclass
-class Rig:
-    """A store under test; `extent_bytes_most` is where its streams cut extents."""
-
-    segments: Segments
-    meta: Meta
-    extent_bytes_most: int
-
-    @property
-    def shelf(self) -> Shelf:
-        return Shelf(self.meta, self.segments)
-
-
-def payload(size: int, seed: int = 1) -> bytes:
-    """Repeatable bytes without a pattern."""
-    return SeededIds(seed * 1_000_003 + size).token(size)
-
-
-class SegmentsSuite:
+class SegmentsSuite(PlaceSuite):
     """Subclass with the hooks below.
 
     `sends_files`: whether the engine has descriptors for sendfile.
@@ -361,7 +339,7 @@ class SegmentsSuite:
         mine, theirs = context.Pipe()
         child = context.Process(target=_try_everything, args=(rig.segments, stream, kept, theirs))
         child.start()
-        assert mine.recv() == ["ForkedHandle"] * 6
+        assert mine.recv() == ["ForkedHandle"] * 7
         child.join()
         run(stream.write(payload(MIB, 2)))
         (extent,) = run(stream.finish())
@@ -381,6 +359,7 @@ def _try_everything(segments: Segments, stream: Any, kept: Extent, answer: Conne
 
     attempts: list[Callable[[], Any]] = [
         lambda: drive(segments.append(OWNER, b"1")),
+        lambda: drive(segments.place(OWNER, b"1")),
         lambda: drive(stream.write(bytes(2 * MIB))),
         lambda: segments.read_now(kept, 0, 10),
         lambda: drive(segments.read(kept, 0, 10)),

@@ -1,6 +1,6 @@
 """The least data model there can be over `meta` and `segments`: named values. For suites, torture and benchmarks.
 
-A value is a row `x ‖ name → packed extents`, and its owner is the row's key. Small values are appended, larger ones
+A value is a row `x ‖ name → packed extents`, and its owner is the row's key. Small values are placed, larger ones
 streamed. It shows how a data model uses the two ports, and is the `Referrer` of its owners.
 
 A coroutine for any loop, or none; one `Shelf` may be used by many at once.
@@ -19,6 +19,7 @@ OWNER = b"x"
 
 _LAST = b"\xff"
 _MOVED_MOST = 10
+_PLACED_BYTES_MOST = 4 * BLOCK_BYTES
 
 
 def key_of(name: bytes) -> bytes:
@@ -33,13 +34,23 @@ class Shelf:
 
     async def put(self, name: bytes, value: Buffer, media: Media = Media.PERFORMANCE) -> list[Extent]:
         """Durable on return; replaces what was there."""
-        extents = await self.write(name, value, media)
-        await self._meta.transact(lambda txn: self.assign(txn, name, extents))
-        return extents
+        if len(value) > _PLACED_BYTES_MOST:
+            extents = await self.write(name, value, media)
+            await self._meta.transact(lambda txn: self.assign(txn, name, extents))
+            return extents
+        extent, placed = await self._segments.place(key_of(name), value, media)
+
+        async def assign(txn: Transaction) -> None:
+            if placed is not None:
+                txn.after(placed)
+            await self.assign(txn, name, [extent])
+
+        await self._meta.transact(assign)
+        return [extent]
 
     async def write(self, name: bytes, value: Buffer, media: Media = Media.PERFORMANCE) -> list[Extent]:
         """The bytes alone: nothing refers to them yet."""
-        if len(value) <= 4 * BLOCK_BYTES:
+        if len(value) <= _PLACED_BYTES_MOST:
             return [await self._segments.append(key_of(name), value, media)]
         stream = self._segments.stream(key_of(name), media)
         try:

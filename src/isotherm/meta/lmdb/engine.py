@@ -10,7 +10,7 @@ Safe from any thread of the process that opened it; in a forked child everything
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -21,7 +21,7 @@ from isotherm.clock import Clock
 from isotherm.devices.batching import Batcher
 from isotherm.devices.locks import KeptLock
 from isotherm.devices.waiting import Completion, offload
-from isotherm.errors import Conflicted, Invalid
+from isotherm.errors import Conflicted, Invalid, IsothermError
 from isotherm.ids import Ids
 from isotherm.meta import rules
 from isotherm.meta.lmdb import feed as feeds
@@ -39,12 +39,13 @@ from isotherm.meta.lmdb.environment import (
 from isotherm.meta.lmdb.presence import Turns, claim_handle
 from isotherm.meta.lmdb.remote import ForeignCommitter, RemoteCommitter
 from isotherm.meta.lmdb.snapshot import LmdbSnapshot
-from isotherm.meta.member import TRIM_MOST, NewEpoch, Request, Trim
-from isotherm.meta.port import NO_STAMP, Committed, FeedPage, Pairs, Transaction
+from isotherm.meta.member import TRIM_MOST, NewEpoch, Outcome, Request, Trim
+from isotherm.meta.port import NO_STAMP, Committed, FeedPage, Pairs, Prerequisite, Transaction
 from isotherm.meta.recording import RecordedTransaction
 
 T = TypeVar("T")
 Role = Literal["server", "foreign"]
+Submission = tuple[Request, Sequence[Prerequisite]]
 
 MAP_BYTES = 1 << 40
 ATTEMPTS = 500
@@ -68,8 +69,8 @@ class LmdbMeta:
         self._environment = environment
         self._local = local
         self._foreign = foreign
-        commit = local.commit if foreign is None else foreign.commit
-        self._batches: Batcher[Request, Any] = Batcher(commit, name="meta-committer", gather_s=GATHER_S)
+        self._commit = local.commit if foreign is None else foreign.commit
+        self._batches: Batcher[Submission, Any] = Batcher(self._flush, name="meta-committer", gather_s=GATHER_S)
         self._turns = turns
         self._claim = claim
         self._clock = clock
@@ -148,14 +149,30 @@ class LmdbMeta:
                 member = txn.member()
             if member is None:
                 return result, Committed(NO_STAMP)
-            base = await self.submit(member)
+            base = await self._batches.submit((member, txn.prerequisites))
             if base is not None:
                 return result, Committed(base)
         raise Conflicted(f"a transaction lost against others {ATTEMPTS} times")
 
     def submit(self, request: Request) -> Completion[Any]:
         """Commit a request with the next batch; await the completion for its outcome (`member.Outcome`)."""
-        return self._batches.submit(request)
+        return self._batches.submit((request, ()))
+
+    def _flush(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
+        """Settle what the transactions wait for, then commit those whose bytes are durable."""
+        failed: dict[int, IsothermError] = {}
+        for position, (_, prerequisites) in enumerate(batch):
+            try:
+                for prerequisite in prerequisites:
+                    prerequisite.settle()
+            except IsothermError as error:
+                failed[position] = error
+        if not failed:
+            return self._commit([request for request, _ in batch])
+        committed = iter(
+            self._commit([request for position, (request, _) in enumerate(batch) if position not in failed])
+        )
+        return [failed[position] if position in failed else next(committed) for position in range(len(batch))]
 
     async def feed(self, feed: bytes, after: bytes | None, limit: int) -> FeedPage:
         with self.snapshot() as snapshot:

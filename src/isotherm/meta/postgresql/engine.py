@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from isotherm.clock import Clock
+from isotherm.devices.waiting import offload
 from isotherm.errors import Conflicted, Denied, Invalid, IsothermError, Unavailable, VersionMismatch
 from isotherm.ids import Ids
 from isotherm.meta import rules
@@ -110,6 +111,8 @@ class PostgresMeta:
                 member = txn.member()
             if member is None:
                 return result, Committed(NO_STAMP)
+            for prerequisite in txn.prerequisites:
+                await offload(prerequisite.settle)
             try:
                 base = await self._home.run(self._committer.commit(member))
             except Conflicted:  # a deadlock with a transaction that is not ours

@@ -19,7 +19,7 @@ from isotherm.devices import waiting
 from isotherm.devices.fork import ForkGuard
 from isotherm.errors import Closed, Invalid, IsothermError
 from isotherm.ids import Ids
-from isotherm.meta.port import Meta, Transaction
+from isotherm.meta.port import Meta, Prerequisite, Transaction
 from isotherm.segments import accounting
 from isotherm.segments.format import ExtentHeader, check_owner
 from isotherm.segments.port import Buffer, Extent, ExtentStream, Hold, Media
@@ -95,6 +95,12 @@ class RemoteSegments:
         if len(data) <= self._settings.inline_bytes:
             return inline.inline(data, self._ids)
         return await self._writers[media].append(owner, data)
+
+    async def place(
+        self, owner: bytes, data: Buffer, media: Media = Media.PERFORMANCE
+    ) -> tuple[Extent, Prerequisite | None]:
+        """See `Segments.place`: durable on return, or with the transaction that refers to it."""
+        return await self.append(owner, data, media), None
 
     def stream(self, owner: bytes, media: Media = Media.PERFORMANCE) -> ExtentStream:
         self._check()
