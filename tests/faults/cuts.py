@@ -219,7 +219,7 @@ class Cuts:
     def walk(self, events, *, initial=None, story=None):
         found, disk, story = Found(), Disk(), story or Story()
         if initial is not None:
-            disk.load(initial)
+            disk.load(*initial)
         point = 0
         for event in events:
             if is_sync(event) or event is events[-1]:

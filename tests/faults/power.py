@@ -1,7 +1,7 @@
 """What a directory may hold after a power cut, given everything that was done to it (`recording.py`).
 
 Sure is only what was synced: bytes of a file by fsync or fdatasync of it, or written through O_DSYNC; names by fsync of
-their directory. Of everything else a cut keeps what it likes: writes whole, torn between sectors or pages, or not at all;
+their directory. Bytes whose sync failed are not made sure by a later one, as the kernel has given them up. Of everything else a cut keeps what it likes: writes whole, torn between sectors or pages, or not at all;
 lengths without bytes; names without files. A `Variant` says what one cut likes.
 
     disk = Disk()
@@ -67,6 +67,7 @@ def is_sync(event):
 class _File:
     sure: bytearray = field(default_factory=bytearray)
     pending: list = field(default_factory=list)  # (serial, offset, bytes) or (serial, size, None)
+    given_up: list = field(default_factory=list)  # of those, before the pending ones
     mapped: bool = False
     special: bool = False
 
@@ -98,24 +99,22 @@ class Disk:
         self._unsynced = []  # changes of names that are not sure
         self._journal = []  # and those that are in no committed transaction of a journal
 
-    def load(self, path):
-        """Begin with what lies at `path`, all of it sure."""
-        self._of_inode[os.stat(path).st_ino] = ROOT
-        self._load(path, self._nodes[ROOT])
+    def load(self, path, inodes):
+        """Begin with what lies at `path`, all of it sure. `inodes`: by path below it, as events will name them."""
+        self._of_inode[inodes[""]] = ROOT
+        self._load(path, "", self._nodes[ROOT], inodes)
 
-    def _load(self, path, directory):
+    def _load(self, path, prefix, directory, inodes):
         for entry in os.scandir(path):
-            node = self._of_inode.get(entry.inode())
-            if node is None:
-                made = _Directory() if entry.is_dir() else _File()
-                node = self._add(entry.inode(), made)
-                if entry.is_dir():
-                    self._load(entry.path, made)
-                elif entry.is_file():
-                    with open(entry.path, "rb") as file:
-                        made.sure = bytearray(file.read())
-                else:
-                    made.special = True
+            if prefix + entry.name not in inodes:
+                continue
+            made = _Directory() if entry.is_dir() else _File(special=not entry.is_file())
+            if entry.is_dir():
+                self._load(entry.path, f"{prefix}{entry.name}/", made, inodes)
+            elif entry.is_file():
+                with open(entry.path, "rb") as file:
+                    made.sure = bytearray(file.read())
+            node = self._add(inodes[prefix + entry.name], made)
             for names in (directory.now, directory.sure, directory.journaled):
                 names[entry.name] = node
 
@@ -140,10 +139,14 @@ class Disk:
         file = self._file(event)
         if event.durable:
             # This write alone: others to the same file stay as unsure as they were, and lie below it.
-            file.pending = [(serial, at, _without(at, data, event)) for serial, at, data in file.pending]
-            _put(file.sure, event.at, event.data)
+            file.pending = [_under(write, event.at, event.data) for write in file.pending]
+            self._make_sure(file, event.at, event.data)
         else:
             file.pending.append((self._serial, event.at, event.data))
+
+    def _make_sure(self, file, at, data):
+        _put(file.sure, at, data)
+        file.given_up = [_under(write, at, data) for write in file.given_up]
 
     def _resize(self, event):
         self._file(event).pending.append((self._serial, event.at, None))
@@ -155,7 +158,7 @@ class Disk:
 
     def _length(self, file):
         size = len(file.sure)
-        for _, at, data in file.pending:
+        for _, at, data in file.given_up + file.pending:
             size = at if data is None else max(size, at + len(data))
         return size
 
@@ -166,11 +169,17 @@ class Disk:
         if isinstance(node, _Directory) or any(part[2] == number for op in self._journal for part in op.parts):
             self._commit()
 
+    def _give_up(self, event):
+        node = self._nodes[self._of_inode[event.inode]]
+        if isinstance(node, _File):
+            node.given_up += node.pending
+            node.pending = []
+
     def _sync_node(self, number):
         node = self._nodes[number]
         if isinstance(node, _File):
             for _, at, data in node.pending:
-                _put(node.sure, at, data)
+                self._make_sure(node, at, data)
             node.pending = []
             return
         left = []
@@ -244,6 +253,7 @@ class Disk:
         Kind.ALLOCATE: _allocate,
         Kind.SYNC: _sync,
         Kind.SYNC_ALL: _sync_all,
+        Kind.SYNC_FAILED: _give_up,
         Kind.CREATE: _create,
         Kind.OTHER: _create,
         Kind.MKDIR: _mkdir,
@@ -296,10 +306,10 @@ class Disk:
                 found[prefix + name] = "" if node.special else self._bytes(node, variant, choose, last)
 
     def _bytes(self, file, variant, choose, last):
-        if not file.pending and not file.mapped:
+        if not file.pending and not file.given_up and not file.mapped:
             return bytes(file.sure)
         content = bytearray(file.sure)
-        for serial, at, data in file.pending:
+        for serial, at, data in file.given_up + file.pending:
             kept = {
                 "all": True,
                 "none": False,
@@ -338,12 +348,23 @@ def _tear(content, at, data, choose):
             _put(content, first, data[first - at : upto - at])
 
 
-def _without(at, data, event):
-    """A write that is not sure, where a later one that is has covered it."""
-    first, end = max(at, event.at), min(at + len(data), event.at + len(event.data)) if data is not None else 0
-    if data is None or first >= end:
-        return data
-    return data[: first - at] + event.data[first - event.at : end - event.at] + data[end - at :]
+def _under(write, at, data):
+    """A write that is not sure, where a later one that is has covered it; a cut that is not spares what is sure."""
+    serial, place, old = write
+    if data is None:
+        return write
+    if old is None:
+        return serial, max(place, at + len(data)), None
+    first, end = max(place, at), min(place + len(old), at + len(data))
+    if first >= end:
+        return write
+    return serial, place, old[: first - place] + data[first - at : end - at] + old[end - place :]
+
+
+def inodes_below(directory):
+    """path → inode, of everything at and below a directory."""
+    below = {str(path.relative_to(directory)): path.lstat().st_ino for path in directory.rglob("*")}
+    return {"": directory.stat().st_ino, **below}
 
 
 def lay_out(image, directory):

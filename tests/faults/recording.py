@@ -32,9 +32,21 @@ _LOCK_BYTES = 40  # pthread_mutex_t of 64-bit Linux
 class Kind(IntEnum):
     """See recorder.h."""
 
-    WRITE, TRUNCATE, ALLOCATE, SYNC, CREATE, MKDIR, LINK, UNLINK, RMDIR, RENAME, MAP, MARK, OTHER, SYNC_ALL = range(
-        1, 15
-    )
+    WRITE = 1
+    TRUNCATE = 2
+    ALLOCATE = 3
+    SYNC = 4
+    CREATE = 5
+    MKDIR = 6
+    LINK = 7
+    UNLINK = 8
+    RMDIR = 9
+    RENAME = 10
+    MAP = 11
+    MARK = 12
+    OTHER = 13
+    SYNC_ALL = 14
+    SYNC_FAILED = 15
 
 
 Event = namedtuple("Event", "kind durable pid inode at name data")
@@ -55,14 +67,13 @@ class Recorder:
         self.root = root
         self.log = log
 
-    def environment(self, *, sync=False):
-        """Variables for programs to be recorded. `sync`: let syncs reach the device too."""
+    def added(self, *, sync=False):
+        """Variables that make a program recorded. `sync`: let syncs reach the device too."""
         added = {"LD_PRELOAD": self.library, "RECORDER_ROOT": self.root, "RECORDER_LOG": self.log}
-        return {
-            **os.environ,
-            **{name: str(value) for name, value in added.items()},
-            **({"RECORDER_SYNC": "1"} if sync else {}),
-        }
+        return {name: str(value) for name, value in added.items()} | ({"RECORDER_SYNC": "1"} if sync else {})
+
+    def environment(self):
+        return os.environ | self.added()
 
     def events(self):
         """Everything recorded so far, in order."""

@@ -42,6 +42,13 @@ def test_a_write_through_o_dsync_is_sure_alone():
     assert medium.image(EVERYTHING) == {"file": b"wrRIten"}
 
 
+def test_what_a_failed_sync_gave_up_is_not_sure_after_a_later_one():
+    later = (Kind.WRITE, FILE, 5, "", b"EN, more")
+    medium = disk(MADE, (Kind.SYNC, TOP), WRITTEN, (Kind.SYNC_FAILED, FILE), later, (Kind.SYNC, FILE))
+    assert medium.image(NOTHING) == {"file": b"\0\0\0\0\0EN, more"}
+    assert medium.image(EVERYTHING) == {"file": b"writtEN, more"}
+
+
 def test_names_in_a_directory_need_it_and_those_above_it():
     inside = (Kind.MKDIR, DIRECTORY, 0, "box"), (Kind.CREATE, FILE, 0, "box/file")
     assert disk(*inside, (Kind.SYNC, DIRECTORY)).image(NOTHING) == {}

@@ -23,9 +23,6 @@ KINDS = {
 }
 
 
-VARIABLES = ("LD_PRELOAD", "RECORDER_ROOT", "RECORDER_LOG", "RECORDER_SYNC")
-
-
 def counted_by_strace(calls, root):
     """(kind, path) → how often, of calls that changed something below `root`; and the names that opening made."""
     root = str(root)
@@ -62,7 +59,7 @@ def test_strace_sees_nothing_that_the_recorder_does_not(tmp_path):
     root = tmp_path / "root"
     root.mkdir()
     recorder = Recorder(build(tmp_path), root, tmp_path / "log")
-    variables = [(name, value) for name, value in recorder.environment(sync=True).items() if name in VARIABLES]
+    variables = recorder.added(sync=True).items()
     calls = []
     for life, chapter in enumerate(("begin", "crash", "recover", "backup", "restore"), start=1):
         command = [sys.executable, "-m", "tests.faults.script", root, 10 * life, chapter]

@@ -13,8 +13,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.faults.cuts import Cuts, Found, without
-from tests.faults.power import variants
+from tests.faults.cuts import Cuts, Found, Story, without
+from tests.faults.power import is_sync, variants
 from tests.faults.processes import TOP
 from tests.faults.recording import Recorder
 
@@ -47,20 +47,38 @@ def walk_through(recorder, scratch, *, shards=1, **options):
 
 
 def _walk(
-    log, scratch, shard, shards, *, every=1, first=0, seed=0, mixed=1, extremes=True, lost=None, most=10, initial=None
+    log,
+    scratch,
+    shard,
+    shards,
+    *,
+    every=1,
+    first=0,
+    seed=0,
+    mixed=1,
+    extremes=True,
+    lost=None,
+    most=10,
+    initial=None,
+    before=(),
 ):
     """One shard.
 
     Args:
-        every, first: cut at each `every`-th point from the `first` on.
+        every, first: cut at each `every`-th point from the `first` on, or "last": only at the end.
         seed, mixed: of so many random variants at each point, beside the extremes.
         lost: a pattern of paths whose syncs are left out.
         most: stop after so many problems.
-        initial: a directory with which the recording began.
+        initial: of a directory like that with which the recording began, the path, and the inodes of that one. `before`: what had been said by then.
     """
     events = Recorder(None, None, Path(log)).events()
     if lost is not None:
         events = without(events, lambda path: re.fullmatch(lost, path))
+    if first == "last":
+        first = 1 + sum(is_sync(event) for event in events if event is not events[-1])
+    story = Story()
+    for line in before:
+        story.hear(line)
     place = Path(scratch)
     place.mkdir(parents=True)
 
@@ -70,7 +88,7 @@ def _walk(
     def chosen(point):
         return variants(seed + point * 1_000, mixed)[0 if extremes else 5 :] if mixed else variants(0, 0)[:1]
 
-    return Cuts(place, chosen, wanted=wanted, most=most).walk(events, initial=initial)
+    return Cuts(place, chosen, wanted=wanted, most=most).walk(events, initial=initial, story=story)
 
 
 if __name__ == "__main__":

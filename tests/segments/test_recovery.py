@@ -13,10 +13,11 @@ import pytest
 from isotherm.clock import VirtualClock
 from isotherm.devices.faulty_drive import FaultyDrive
 from isotherm.devices.waiting import drive
-from isotherm.errors import Unavailable
+from isotherm.errors import NoSpace, Unavailable
 from isotherm.ids import SeededIds
 from isotherm.movers.compaction import Compaction, CompactionSettings
 from isotherm.segments.accounting import State
+from isotherm.segments.recovery import Recovered
 from isotherm.testing.segments_suite import MIB, Rig, payload
 from isotherm.testing.shelf import OWNER
 from tests.segments import rigs
@@ -58,6 +59,38 @@ def test_what_a_dead_process_left_open_is_sealed(tmp_path, meta):
     check_accounts(rig)
     assert drive(rig.segments.recover()).sealed == []
     rig.segments.close()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_first_write_that_cannot_be_synced_leaves_no_stranger_behind_a_power_cut(tmp_path, meta, seed):
+    """Its file goes, and may come back with what was never acknowledged in it."""
+    device = FaultyDrive(SeededIds(seed))
+    segments = rigs.open_segments(tmp_path, meta, device=device)
+    device.fail("fdatasync", errno.ENOSPC, after=1)
+    with pytest.raises(NoSpace):
+        drive(segments.append(b"xowner", payload(1_000)))
+    segments.close()
+    device.cut_power()
+    segments = rigs.open_segments(tmp_path, meta)
+    drive(segments.recover())
+    assert drive(segments.recover()) == Recovered()
+    assert every_row(meta) == {}
+    assert not list(tmp_path.rglob("*.seg"))
+    segments.close()
+
+
+@pytest.mark.parametrize("referred", [False, True])
+def test_a_row_whose_file_is_gone_goes_unless_something_refers_to_it(tmp_path, meta, referred):
+    device = FaultyDrive(SeededIds(1))
+    rig = Rig(rigs.open_segments(tmp_path, meta, device=device), meta, 0)
+    drive(rig.shelf.put(b"a", payload(5_000)) if referred else rig.segments.append(b"xowner", payload(5_000)))
+    device.kill()
+    (segment,) = every_row(meta)
+    rigs.path_of(tmp_path, segment).unlink()
+    segments = rigs.open_segments(tmp_path, meta)
+    assert drive(segments.recover()).missing == ([segment] if referred else [])
+    assert list(every_row(meta)) == ([segment] if referred else [])
+    segments.close()
 
 
 def test_what_a_living_process_has_open_is_left_alone(tmp_path, meta):

@@ -219,7 +219,9 @@ class SegmentFiles:
     def seal(self, opened: OpenSegment) -> None:
         """Give the segment its last row and let go of it; one that holds nothing goes at once.
 
-        Errors of the metadata are left to recovery, which finds the file unlocked and its row open.
+        Its row goes last: after a device error the file may hold what was never acknowledged, and one without a row that came
+        back after a power cut would be a stranger. Errors are left to recovery, which finds the row open, and the file unlocked
+        or gone.
         """
         opened.cut()
         try:
@@ -228,9 +230,8 @@ class SegmentFiles:
                 counts = (opened.payload, opened.extents, opened.end, opened.size())
                 self._commit(opened.segment, SegmentRow(opened.media, State.SEALED, *counts, now).pack())
             else:
-                self._demand_same(opened.path.parent)
+                self.remove(opened.segment)
                 self._commit(opened.segment, None)
-                self._drive.unlink(opened.path)
         except (IsothermError, OSError):
             pass
         finally:

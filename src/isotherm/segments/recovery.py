@@ -6,7 +6,8 @@ transactions that refer. A file without a row was made by a process that died be
 holds no extent.
 
 Idempotent, and safe in several processes and during traffic: each segment is handled under its lock, and its row is
-compared in the transaction that changes it. Blocking parts run through `offload`.
+compared in the transaction that changes it. A row whose file is gone goes if nothing refers to it. Blocking parts run
+through `offload`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from isotherm.devices.locks import KeptLock, try_lock
 from isotherm.devices.waiting import offload
 from isotherm.errors import Corrupt, NotFound, Unavailable
 from isotherm.meta.port import Meta, Transaction
-from isotherm.segments.accounting import SegmentRow, State, row_key, row_of, segment_rows
+from isotherm.segments.accounting import SegmentRow, State, live_bytes, row_key, row_of, segment_rows
 from isotherm.segments.files import SegmentFiles
 from isotherm.segments.format import FILE_HEADER_BYTES
 from isotherm.segments.scan import FileSource, SegmentScan
@@ -57,10 +58,12 @@ class Recovery:
     async def _seal(self, segment: int, row: SegmentRow, report: Recovered) -> None:
         try:
             fd, path = await offload(self._files.open, segment)
-        except (NotFound, Corrupt):
-            # A process that seals an empty segment removes its row first: then there is nothing to miss.
-            if await row_of(self._meta, segment) is not None:
+        except NotFound:
+            if not await self._forget(segment):
                 report.missing.append(segment)
+            return
+        except Corrupt:
+            report.missing.append(segment)
             return
         with SegmentScan(FileSource(fd, path, self._drive), segment) as scan:
             held = await offload(self._lock, path)
@@ -77,6 +80,18 @@ class Recovery:
                     report.sealed.append(segment)
             finally:
                 held.close()
+
+    async def _forget(self, segment: int) -> bool:
+        """A row without its file: a process that seals an empty segment removes the file first, and may have died then."""
+
+        async def delete(txn: Transaction) -> bool:
+            if await row_of(txn, segment) is not None:
+                if await live_bytes(txn, segment):
+                    return False
+                txn.delete(row_key(segment))
+            return True
+
+        return (await self._meta.transact(delete))[0]
 
     async def _replace(self, segment: int, row: SegmentRow) -> bool:
         async def replace(txn: Transaction) -> bool:

@@ -169,8 +169,7 @@ static int synced(int fd, int call) {
         return syscall(call, fd);
     enter();
     int failed = really_sync ? syscall(call, fd) : 0;
-    if (!failed)
-        note(SYNC, 0, state.st_ino, 0, NULL, 0);
+    note(failed ? SYNC_FAILED : SYNC, 0, state.st_ino, 0, NULL, 0);
     leave();
     return failed;
 }

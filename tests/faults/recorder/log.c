@@ -7,7 +7,7 @@
  * a sync is recorded after the writes that it covers and before those it does not.
  *
  * Files are known by inode, found anew at each call from /proc/self/fd, so that it does not matter how a process came by a
- * descriptor. Calls that fail leave no record. Unless RECORDER_SYNC is set, a sync is recorded and not carried out.
+ * descriptor. Calls that fail leave no record, but for syncs. Unless RECORDER_SYNC is set, a sync is recorded and not carried out.
  *
  * RECORDER_CARELESS alone, and nothing is recorded nor synced: for those who look at many directories that nobody keeps.
  *

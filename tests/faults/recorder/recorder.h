@@ -15,7 +15,7 @@
 #define CAPACITY (8ULL << 30) /* of the log, which is sparse */
 #define HEAD_BYTES 4096
 
-enum kind { WRITE = 1, TRUNCATE, ALLOCATE, SYNC, CREATE, MKDIR, LINK, UNLINK, RMDIR, RENAME, MAP, MARK, OTHER, SYNC_ALL };
+enum kind { WRITE = 1, TRUNCATE, ALLOCATE, SYNC, CREATE, MKDIR, LINK, UNLINK, RMDIR, RENAME, MAP, MARK, OTHER, SYNC_ALL, SYNC_FAILED };
 enum { DURABLE = 1 };
 
 struct head {
