@@ -5,7 +5,7 @@ one transaction let the owners refer to the copies and move the live bytes; when
 and unlink it once no reader can hold it. Killed between any two steps it loses nothing, and what it leaves behind (copies
 nobody refers to, a half moved segment) is dead bytes that a later pass collects.
 
-Whether a segment may go is decided by its live bytes alone, never by the walk: a damaged header hides an extent from the
+Small segments are taken several at a time, so that many become one. Whether a segment may go is decided by its live bytes alone, never by the walk: a damaged header hides an extent from the
 walk, and such a segment stays, and is reported.
 
 One mover works at a time in a store, under a lease. `step` is a coroutine for any loop, or none; blocking parts run
@@ -14,8 +14,9 @@ through `offload`.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -35,6 +36,9 @@ Pair = tuple[bytes, Extent]
 
 _OWNERS_A_PAGE = 500
 _PAIRS_A_TRANSACTION = 200
+_SEGMENTS_A_BATCH = 64
+_TOGETHER = 4
+"""Segments of which so many fit into a batch go together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,7 @@ class Compaction:
         self._clock = clock
         self._settings = settings or CompactionSettings()
         self._after = -1
+        self._page: deque[tuple[int, SegmentRow, int]] = deque()
         self._resume: tuple[int, int] | None = None
         self._stuck: dict[int, int] = {}
         self._merging: set[Media] = set()
@@ -128,8 +133,15 @@ class Compaction:
             return report
         try:
             budget = self._settings.step_bytes
-            while budget > 0 and (segment := await self._next()) is not None:
-                budget -= await self._compact(segment, budget, report)
+            if self._resume is not None:
+                budget -= await self._compact(*self._resume, budget, report)
+            while budget > 0 and (found := await self._next()) is not None:
+                segment, row = found
+                if self._goes_together(row):
+                    budget -= await self._compact_several([segment, *await self._more_like(row)], row, report)
+                else:
+                    budget -= await self._compact(segment, FILE_HEADER_BYTES, budget, report)
+            self._give_back_page()
             report.more = budget <= 0
             report.unlinked, report.waiting = await self._segments.unlink_emptied()
         finally:
@@ -137,19 +149,53 @@ class Compaction:
         report.stuck = sorted(self._stuck)
         return report
 
-    async def _next(self) -> int | None:
-        """The segment under way, else the next candidate; None at the end of the table, where the next step starts."""
-        if self._resume is not None:
-            return self._resume[0]
+    async def _next(self) -> tuple[int, SegmentRow] | None:
+        """The next candidate; None at the end of the table, where the next step starts."""
         if self._after < 0:
             self._merging = await self._to_merge()
-        while rows := await accounting.segment_rows(self._meta, self._after):
-            for segment, row in rows:
-                self._after = segment
-                if await self._is_candidate(segment, row):
-                    return segment
+        while self._page or await self._turn():
+            segment, row, live = self._page.popleft()
+            if await self._is_candidate(segment, row, live):
+                return segment, row
         self._after = -1
         return None
+
+    async def _turn(self) -> bool:
+        """Read another page of the table, with the live bytes of each segment; False at its end."""
+        rows = await accounting.segment_rows(self._meta, self._after)
+        if rows:
+            live = await accounting.live_bytes_of(self._meta, rows[0][0], rows[-1][0], len(rows))
+            self._page.extend((segment, row, live.get(segment, 0)) for segment, row in rows)
+            self._after = rows[-1][0]
+        return bool(rows)
+
+    def _give_back_page(self) -> None:
+        """What a step has not come to is read anew by the next one."""
+        if self._page:
+            self._after = self._page[0][0] - 1
+            self._page.clear()
+
+    def _goes_together(self, row: SegmentRow) -> bool:
+        return row.size <= self._together_bytes // _TOGETHER
+
+    @property
+    def _together_bytes(self) -> int:
+        return min(self._settings.batch_bytes, self._settings.step_bytes)
+
+    async def _more_like(self, row: SegmentRow) -> list[int]:
+        """Further candidates of that media class, as many as one batch takes; they follow each other in the table."""
+        more: list[int] = []
+        size = row.size
+        while (self._page or await self._turn()) and len(more) < _SEGMENTS_A_BATCH:
+            segment, other, live = self._page[0]
+            wanted = other.media is row.media and self._goes_together(other)
+            if await self._is_candidate(segment, other, live):
+                if not wanted or size + other.size > self._together_bytes:
+                    break
+                more.append(segment)
+                size += other.size
+            self._page.popleft()
+        return more
 
     async def _to_merge(self) -> set[Media]:
         """Media classes with so many small segments that it pays to merge them."""
@@ -169,10 +215,9 @@ class Compaction:
         # What fills a segment is not small, however small segments are: merging it would never end.
         return row.size < min(self._settings.merge_bytes, self._segments.segment_bytes // 4)
 
-    async def _is_candidate(self, segment: int, row: SegmentRow) -> bool:
+    async def _is_candidate(self, segment: int, row: SegmentRow, live: int) -> bool:
         if not self._has_settled(row):
             return False
-        live = await accounting.live_bytes(self._meta, segment)
         if self._stuck.get(segment) == live:
             return False
         self._stuck.pop(segment, None)
@@ -182,9 +227,8 @@ class Compaction:
         # On a full medium what is dead as a whole goes first, and makes room for the others.
         return not live or live <= await offload(self._segments.spare_bytes, row.media)
 
-    async def _compact(self, segment: int, budget: int, report: CompactionReport) -> int:
+    async def _compact(self, segment: int, start: int, budget: int, report: CompactionReport) -> int:
         """Move what lives in `segment`, up to `budget` bytes of payload looked at; returns how many were."""
-        start = self._resume[1] if self._resume else FILE_HEADER_BYTES
         self._resume = None
         if await self._segments.empty(segment):
             return 0
@@ -197,15 +241,42 @@ class Compaction:
                 walk = _extents(scan, start)
                 while batch := await offload(self._batch, walk):
                     looked_at += sum(header.length for header in batch)
-                    await self._move_batch(scan, batch, row, report)
+                    await self._move_batch([(scan, header) for header in batch], row.media, report)
                     if looked_at >= budget:
                         self._resume = (segment, batch[-1].end)
                         return looked_at
         except (NotFound, Corrupt):
             pass  # a file that is gone or unreadable: its live bytes say whether that matters
-        if not await self._segments.empty(segment):
-            self._stuck[segment] = await accounting.live_bytes(self._meta, segment)
+        await self._let_go(segment)
         return looked_at
+
+    async def _compact_several(self, segments: Sequence[int], row: SegmentRow, report: CompactionReport) -> int:
+        """Move what lives in some small segments to one place; returns the bytes of payload looked at."""
+        looked_at = 0
+        walked: list[int] = []
+        with ExitStack() as scans:
+            found: list[tuple[SegmentScan, ExtentHeader]] = []
+            for segment in segments:
+                if await self._segments.empty(segment):
+                    continue
+                walked.append(segment)
+                with suppress(NotFound, Corrupt):
+                    scan = scans.enter_context(await offload(self._segments.scan, segment))
+                    found += await offload(_all_extents, scan)
+            for start in range(0, len(found), self._settings.batch_extents):
+                some = found[start : start + self._settings.batch_extents]
+                await self._move_batch(some, row.media, report)
+                looked_at += sum(header.length for _, header in some)
+        for segment in walked:
+            await self._let_go(segment)
+        return max(looked_at, 1)
+
+    async def _let_go(self, segment: int) -> None:
+        """What was moved out of is empty, or else something refers to what could not be found or read."""
+        if not await self._segments.empty(segment):
+            row = await accounting.row_of(self._meta, segment)
+            if row is not None and row.state is State.SEALED:
+                self._stuck[segment] = await accounting.live_bytes(self._meta, segment)
 
     def _batch(self, walk: Iterator[ExtentHeader]) -> list[ExtentHeader]:
         batch: list[ExtentHeader] = []
@@ -218,15 +289,15 @@ class Compaction:
         return batch
 
     async def _move_batch(
-        self, scan: SegmentScan, batch: list[ExtentHeader], row: SegmentRow, report: CompactionReport
+        self, batch: Sequence[tuple[SegmentScan, ExtentHeader]], media: Media, report: CompactionReport
     ) -> None:
-        owners = {header.extent(scan.segment): header.owner for header in batch}
+        owners = {header.extent(scan.segment): header.owner for scan, header in batch}
         pairs = await self._live_pairs(owners)
         live = {extent for _, extent in pairs}
         if not live:
             return
-        wanted = [(scan, header) for header in batch if header.extent(scan.segment) in live]
-        copied = await offload(self._segments.copy, wanted, row.media)
+        wanted = [(scan, header) for scan, header in batch if header.extent(scan.segment) in live]
+        copied = await offload(self._segments.copy, wanted, media)
         report.damaged += copied.damaged
         moved: set[Extent] = set()
         while pairs := [(owner, old) for owner, old in pairs if old in copied.moves]:
@@ -279,6 +350,10 @@ class Compaction:
                 raise
         half = len(pairs) // 2
         return await self._relocate(pairs[:half], moves) | await self._relocate(pairs[half:], moves)
+
+
+def _all_extents(scan: SegmentScan) -> list[tuple[SegmentScan, ExtentHeader]]:
+    return [(scan, header) for header in _extents(scan, FILE_HEADER_BYTES)]
 
 
 def _extents(scan: SegmentScan, start: int) -> Iterator[ExtentHeader]:

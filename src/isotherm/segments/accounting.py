@@ -124,6 +124,14 @@ async def live_bytes(reader: Reader, segment: int) -> int:
     return 0 if value is None else int.from_bytes(value, "little", signed=True)
 
 
+async def live_bytes_of(reader: Reader, first: int, last: int, limit: int) -> dict[int, int]:
+    """The live bytes of the segments from `first` to `last` that have any, of at most `limit` segments."""
+    pairs = await reader.range(live_key(first), live_key(last) + b"\0", limit)
+    return {
+        int.from_bytes(key[len(_LIVE) :], "big"): int.from_bytes(value, "little", signed=True) for key, value in pairs
+    }
+
+
 async def segment_rows(reader: Reader, after: int = -1, limit: int = _PAGE) -> list[tuple[int, SegmentRow]]:
     """Rows of the segments with greater numbers than `after`, in order."""
     if after >= _LAST:

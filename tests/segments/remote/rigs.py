@@ -25,7 +25,8 @@ def open_bucket(directory, settings=SMALL):
 
 def open_segments(bucket, meta, *, settings=SMALL, clock=None, ids=None, **changed):
     settings = replace(settings, **changed)
-    return RemoteSegments.open(bucket, meta, clock=clock or SystemClock(), ids=ids or SystemIds(), settings=settings)
+    opening = RemoteSegments.open(bucket, meta, clock=clock or SystemClock(), ids=ids or SystemIds(), settings=settings)
+    return drive(opening)
 
 
 @contextmanager

@@ -4,7 +4,7 @@
 
 Without it a mistyped prefix would mix two stores, and each would take the other's segments for strangers and remove them.
 
-Blocks where no loop runs, and only there may it be called: engines are opened before a loop needs them, or on a thread.
+A coroutine for any loop, or none; the bucket is asked through `offload`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import msgspec
 
-from isotherm.devices import waiting
+from isotherm.devices.waiting import offload
 from isotherm.errors import AlreadyExists, Invalid, NotFound, VersionMismatch
 from isotherm.ids import Ids
 from isotherm.meta.port import Meta, Reader, Transaction
@@ -39,22 +39,22 @@ async def anchored(reader: Reader) -> bool:
     return await reader.get(ANCHOR) is not None
 
 
-def anchor(bucket: Bucket, meta: Meta, ids: Ids) -> None:
+async def anchor(bucket: Bucket, meta: Meta, ids: Ids) -> None:
     """Make sure that they belong together; the first time, say so in both.
 
     Raises:
         Invalid: the bucket holds another store's segments, or the metadata knows segments that are not in it.
         VersionMismatch: the bucket is of another version. Unavailable: it cannot be reached.
     """
-    store = waiting.drive(_store_id(meta, ids))
+    store = await _store_id(meta, ids)
     wanted = _Mark(_VERSION, store.hex())
-    mark = _read(bucket)
+    mark = await offload(_read, bucket)
     if mark is None:
-        if waiting.drive(segment_rows(meta, limit=1)):
+        if await segment_rows(meta, limit=1):
             raise Invalid(f"{bucket.label} holds no {MARK}: it is not where this store keeps its segments")
         with suppress(AlreadyExists):
-            bucket.create(MARK, msgspec.json.encode(wanted))
-        mark = _read(bucket)
+            await offload(bucket.create, MARK, msgspec.json.encode(wanted))
+        mark = await offload(_read, bucket)
     if mark is None or mark.segments_of != wanted.segments_of:
         raise Invalid(f"{bucket.label} holds the segments of another store; name another bucket or prefix")
 

@@ -65,10 +65,10 @@ class RemoteSegments:
         self._closed = False
 
     @classmethod
-    def open(
+    async def open(
         cls, bucket: Bucket, meta: Meta, *, clock: Clock, ids: Ids, settings: RemoteSettings | None = None
     ) -> RemoteSegments:
-        """Open the segments of a store in a bucket, which is marked as its own the first time. Blocks.
+        """Open the segments of a store in a bucket, which is marked as its own the first time.
 
         Args:
             meta: stays the caller's; close it after this.
@@ -76,7 +76,7 @@ class RemoteSegments:
         Raises:
             Invalid, VersionMismatch, Unavailable: see `anchor`.
         """
-        anchor(bucket, meta, ids)
+        await anchor(bucket, meta, ids)
         return cls(bucket, meta, clock=clock, ids=ids, settings=settings or RemoteSettings())
 
     @property
