@@ -17,11 +17,13 @@ from typing import Any
 from isotherm.devices.directory import MetaKind
 from isotherm.errors import Invalid
 from isotherm.movers.settings import MoverSettings
+from isotherm.segments.remote.settings import RemoteSettings, check_url
 from isotherm.segments.settings import SegmentSettings
 
 PREFIX = "ISOTHERM_"
 GATEWAYS_MOST = 64
 _PORT_MOST = 65_535
+_TOP = ("data", "meta", "performance", "capacity", "root_key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class Settings:
         data: directory of the store.
         performance, capacity: further directories of each media class, beside those in `data`.
         meta: URL of the PostgreSQL database that holds the metadata, perhaps with a password; empty: LMDB, in `data`.
+        bucket: URL of the bucket that holds the segments; empty: directories.
+        root_key: file with the root key, where it is not `keys/root.key` in `data`.
     """
 
     data: Path
@@ -84,6 +88,9 @@ class Settings:
     feed: FeedSettings = field(default_factory=FeedSettings)
     movers: MoverSettings = field(default_factory=MoverSettings)
     meta: str = field(default="", repr=False)
+    bucket: str = ""
+    remote: RemoteSettings = field(default_factory=RemoteSettings)
+    root_key: Path | None = None
 
     @property
     def meta_kind(self) -> MetaKind:
@@ -116,7 +123,11 @@ def load(given: Mapping[str, object], variables: Mapping[str, str]) -> Settings:
     if (certificate is None) != (key is None):
         raise Invalid("TLS needs both --tls-cert and --tls-key")
     tls = Tls(certificate, key) if certificate and key else None
-    top = {name: values.pop(name) for name in ("data", "meta", "performance", "capacity") if name in values}
+    top = {name: values.pop(name) for name in _TOP if name in values}
+    if "segments" in values:
+        top["bucket"] = values.pop("segments")
+        if "performance" in top or "capacity" in top:
+            raise Invalid("--segments keeps all data in a bucket: --performance and --capacity name no place then")
     feed = FeedSettings(values.pop("feed_retained")) if "feed_retained" in values else FeedSettings()
     expire_days = values.pop("uploads_expire_days", None)
     movers = MoverSettings(uploads_expire_s=expire_days * 86_400.0) if expire_days else MoverSettings()
@@ -203,6 +214,13 @@ def _database(source: str, value: object) -> str:
     return url
 
 
+def _bucket(source: str, value: object) -> str:
+    try:
+        return check_url(str(value).strip())
+    except Invalid as error:
+        raise Invalid(f"{source}: {error}") from error
+
+
 def _path(source: str, value: object) -> Path:
     return Path(_text(source, value)).expanduser().absolute()
 
@@ -239,6 +257,8 @@ def _each(value: object) -> list[object]:
 _READERS: Mapping[str, Callable[[str, object], object]] = {
     "data": _path,
     "meta": _database,
+    "segments": _bucket,
+    "root_key": _file,
     "performance": _paths,
     "capacity": _paths,
     "host": _text,

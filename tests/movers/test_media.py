@@ -15,8 +15,9 @@ from isotherm.movers.backup.take import back_up
 from isotherm.movers.fsck.check import check
 from isotherm.movers.fsck.findings import Kind
 from isotherm.movers.fsck.spill import Spill
+from isotherm.segments.local import LocalSegments
 from tests.movers.damages import segment_with
-from tests.movers.stores import contents, kinds
+from tests.movers.stores import SMALL_SEGMENTS, contents, kinds
 from tests.movers.test_backup import PROGRAM, read, restored
 from tests.movers.test_restore import is_store
 
@@ -29,7 +30,12 @@ def device():
 @pytest.fixture
 def store(engines, device):
     """The store, whose files maintenance reaches through a drive that fails on request."""
-    return replace(engines.opened(), device=device)
+    opened = engines.opened()
+    segments = LocalSegments.open(
+        opened.directories, opened.meta, clock=opened.clock, ids=opened.ids, drive=device, settings=SMALL_SEGMENTS
+    )
+    yield replace(opened, segments=segments, device=device)
+    segments.close()
 
 
 def test_a_segment_that_cannot_be_read_is_damage_and_the_check_goes_on(store, engines, device, tmp_path):

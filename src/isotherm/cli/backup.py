@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isotherm.cli.places import Data, Meta
+from isotherm.cli.places import Data, Meta, RootKey, Segments
 from isotherm.cli.reporting import reporting
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ def backup(
     target: Annotated[Path, typer.Argument(metavar="DEST", help="Directory of the backups; made if missing.")],
     data: Data = None,
     meta: Meta = None,
+    segments: Segments = None,
+    root_key: RootKey = None,
     hardlink: Annotated[
         bool, typer.Option("--hardlink", help="Link segments instead of copying them, on the same file system.")
     ] = False,
@@ -45,7 +47,11 @@ def backup(
     from isotherm.store import compose
 
     with reporting():
-        engines = compose(load({"data": data, "meta": meta}, environment()), role="foreign", create=False)
+        engines = compose(
+            load({"data": data, "meta": meta, "segments": segments, "root_key": root_key}, environment()),
+            role="foreign",
+            create=False,
+        )
         with closing(engines), showing() as shown:
             made = back_up(engines.opened(), target, __version__, hardlink=hardlink, keep=keep, progress=shown)
         manifest = made.manifest

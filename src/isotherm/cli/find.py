@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from isotherm.cli.places import Data, Meta
+from isotherm.cli.places import Data, Meta, RootKey, Segments
 from isotherm.cli.reporting import reporting
 
 _PAGE = 1_000
@@ -18,6 +18,8 @@ def find(
     ],
     data: Data = None,
     meta: Meta = None,
+    segments: Segments = None,
+    root_key: RootKey = None,
     bucket: Annotated[str | None, typer.Option(metavar="NAME", help="Only in this bucket.")] = None,
     limit: Annotated[
         int, typer.Option(metavar="N", min=1, help="Print at most so many.", show_default="all")
@@ -34,7 +36,7 @@ def find(
         from isotherm.store import compose
 
         wanted = _parsed(tags)
-        settings = load({"data": data, "meta": meta}, environment())
+        settings = load({"data": data, "meta": meta, "segments": segments, "root_key": root_key}, environment())
         engines = compose(settings, role="foreign", create=False)
         try:
             after: Found | None = None

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isotherm.cli.places import Data, Meta
+from isotherm.cli.places import Data, Meta, RootKey, Segments
 from isotherm.cli.reporting import EXIT_AGAIN
 from isotherm.errors import Corrupt, IsothermError, Retry
 
@@ -33,6 +33,8 @@ EXIT_UNCHECKED = 8
 def fsck(
     data: Data = None,
     meta: Meta = None,
+    segments: Segments = None,
+    root_key: RootKey = None,
     repair: Annotated[
         bool,
         typer.Option(
@@ -54,8 +56,8 @@ def fsck(
     if not inner:
         raise typer.Exit(_in_child())
     with _exiting():
-        code = _repair(data, meta, quick, scratch, as_json) if repair else _check(data, meta, quick, scratch, as_json)
-        raise typer.Exit(code)
+        places: dict[str, object] = {"data": data, "meta": meta, "segments": segments, "root_key": root_key}
+        raise typer.Exit((_repair if repair else _check)(places, quick, scratch, as_json))
 
 
 def _in_child() -> int:
@@ -90,13 +92,13 @@ def _exiting() -> Iterator[None]:
         raise typer.Exit(EXIT_UNCHECKED) from error
 
 
-def _check(data: Path | None, meta: str | None, quick: bool, scratch: Path | None, as_json: bool) -> int:
+def _check(places: dict[str, object], quick: bool, scratch: Path | None, as_json: bool) -> int:
     from isotherm.cli.showing import showing
     from isotherm.movers.fsck.check import DEEP, QUICK, check
     from isotherm.settings import environment, load
     from isotherm.store import compose
 
-    engines = compose(load({"data": data, "meta": meta}, environment()), role="foreign", create=False)
+    engines = compose(load(places, environment()), role="foreign", create=False)
     with closing(engines), showing() as shown:
         depth = QUICK if quick else DEEP
         report = check(engines.opened(), scratch or engines.directory.run, depth=depth, progress=shown)
@@ -107,7 +109,7 @@ def _check(data: Path | None, meta: str | None, quick: bool, scratch: Path | Non
     return report.exit_code
 
 
-def _repair(data: Path | None, meta: str | None, quick: bool, scratch: Path | None, as_json: bool) -> int:
+def _repair(places: dict[str, object], quick: bool, scratch: Path | None, as_json: bool) -> int:
     from isotherm import __version__
     from isotherm.cli.showing import showing
     from isotherm.clock import SystemClock
@@ -119,7 +121,7 @@ def _repair(data: Path | None, meta: str | None, quick: bool, scratch: Path | No
     from isotherm.settings import environment, load
     from isotherm.store import compose
 
-    settings = load({"data": data, "meta": meta}, environment())
+    settings = load(places, environment())
     directory = open_directory(
         settings.data,
         program=__version__,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isotherm.cli.places import Data, Meta
+from isotherm.cli.places import Data, Meta, RootKey, Segments
 from isotherm.cli.reporting import reporting
 
 if TYPE_CHECKING:
@@ -31,22 +31,30 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def create(
     data: Data = None,
     meta: Meta = None,
+    segments: Segments = None,
+    root_key: RootKey = None,
     description: Annotated[str, typer.Option(metavar="TEXT", help="What it is for.")] = "",
     as_json: _Json = False,
 ) -> None:
     """Make a new pair. Its secret is shown once, here."""
     from isotherm.devices.waiting import drive
 
-    with reporting(), _opened(data, meta) as (credentials, _):
+    with reporting(), _opened(data, meta, segments, root_key) as (credentials, _):
         _show(drive(credentials.create(description)), as_json)
 
 
 @keys.command("list")
-def list_(data: Data = None, meta: Meta = None, as_json: _Json = False) -> None:
+def list_(
+    data: Data = None,
+    meta: Meta = None,
+    segments: Segments = None,
+    root_key: RootKey = None,
+    as_json: _Json = False,
+) -> None:
     """Show all access keys, without secrets."""
     from isotherm.devices.waiting import drive
 
-    with reporting(), _opened(data, meta) as (credentials, _):
+    with reporting(), _opened(data, meta, segments, root_key) as (credentials, _):
         rows: list[dict[str, object]] = [
             {
                 "access_key": one.access_key,
@@ -69,6 +77,8 @@ def rotate(
     access_key: _AccessKey,
     data: Data = None,
     meta: Meta = None,
+    segments: Segments = None,
+    root_key: RootKey = None,
     grace: Annotated[
         float, typer.Option(metavar="SECONDS", help="Seconds for which the old pair goes on working.")
     ] = 0.0,
@@ -79,32 +89,39 @@ def rotate(
     from isotherm.ids import SystemIds
     from isotherm.server import root_credentials
 
-    with reporting(), _opened(data, meta) as (credentials, directory):
+    with reporting(), _opened(data, meta, segments, root_key) as (credentials, directory):
         fresh = drive(root_credentials.rotate(credentials, directory.root_credentials, SystemIds(), access_key, grace))
         _show(fresh, as_json)
 
 
 @keys.command()
-def revoke(access_key: _AccessKey, data: Data = None, meta: Meta = None) -> None:
+def revoke(
+    access_key: _AccessKey,
+    data: Data = None,
+    meta: Meta = None,
+    segments: Segments = None,
+    root_key: RootKey = None,
+) -> None:
     """End a pair. Gateways refuse it within a second."""
     from isotherm.devices.waiting import drive
 
-    with reporting(), _opened(data, meta) as (credentials, _):
+    with reporting(), _opened(data, meta, segments, root_key) as (credentials, _):
         drive(credentials.revoke(access_key))
         typer.echo(f"{access_key} is revoked")
 
 
 @contextmanager
-def _opened(data: Path | None, meta: str | None) -> Iterator[tuple[Credentials, DataDirectory]]:
+def _opened(
+    data: Path | None, meta: str | None, segments: str | None, root_key: Path | None
+) -> Iterator[tuple[Credentials, DataDirectory]]:
     from isotherm.settings import environment, load
     from isotherm.store import compose
     from isotherm.tenancy.identity import Credentials
-    from isotherm.tenancy.keystore import FileKeys
 
-    settings = load({"data": data, "meta": meta}, environment())
+    settings = load({"data": data, "meta": meta, "segments": segments, "root_key": root_key}, environment())
     with closing(compose(settings, role="foreign", create=False)) as engines:
         directory = engines.directory
-        yield Credentials(engines.meta, FileKeys(directory.keys, engines.ids), engines.clock, engines.ids), directory
+        yield Credentials(engines.meta, engines.keys, engines.clock, engines.ids), directory
 
 
 def _show(credential: Credential, as_json: bool) -> None:

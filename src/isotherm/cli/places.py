@@ -8,6 +8,16 @@ from typing import Annotated
 import typer
 
 Data = Annotated[Path | None, typer.Option(metavar="DIR", help="Directory of the store.", show_default="ISOTHERM_DATA")]
+Segments = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help="Its data, where a bucket holds it: s3://bucket/prefix, …", show_default="ISOTHERM_SEGMENTS"
+    ),
+]
+RootKey = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Its root key, where that is shared.", show_default="ISOTHERM_ROOT_KEY"),
+]
 Meta = Annotated[
     str | None,
     typer.Option(

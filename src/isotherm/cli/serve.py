@@ -22,6 +22,11 @@ _Meta = Annotated[
     str | None,
     _option("URL", "postgresql://…: a database for the metadata.", None, "ISOTHERM_META; else in DIR"),
 ]
+_Segments = Annotated[
+    str | None,
+    _option("URL", "s3://bucket/prefix, gs://…, az://…: for the data.", None, "ISOTHERM_SEGMENTS; else in DIR"),
+]
+_RootKey = Annotated[str | None, _option("FILE", "The root key, where nodes share it.", _SECURITY, "keys/root.key")]
 _Host = Annotated[str | None, _option("ADDRESS", "Address to listen on.", _LISTEN, "127.0.0.1")]
 _Port = Annotated[str | None, _option("PORT", "Port of S3; 0 chooses a free one.", _LISTEN, "9000")]
 _AdminPort = Annotated[str | None, _option("PORT", "Port of health, metrics and feed.", _LISTEN, "9001")]
@@ -47,6 +52,8 @@ _AccessLog = Annotated[
 def serve(
     data: _Data = None,
     meta: _Meta = None,
+    segments: _Segments = None,
+    root_key: _RootKey = None,
     host: _Host = None,
     port: _Port = None,
     admin_port: _AdminPort = None,

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from isotherm.clock import Clock
 from isotherm.devices.drive import Drive
+from isotherm.errors import Unsupported
 from isotherm.ids import Ids
 from isotherm.meta.port import Engine
 from isotherm.segments.files import SegmentFiles
-from isotherm.segments.local import LocalSegments
 from isotherm.segments.port import Media
+from isotherm.segments.upkeep import Upkeep
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,19 +22,23 @@ class OpenedStore:
 
     Args:
         store_id, created_ms: of its data directory, which is `path`.
-        directories: those that `segments` was opened with.
+        directories: those that `segments` was opened with; none where they lie in a bucket.
     """
 
     store_id: str
     created_ms: int
     path: Path
     meta: Engine
-    segments: LocalSegments
+    segments: Upkeep
     directories: Mapping[Media, Sequence[Path]]
     clock: Clock
     ids: Ids
     device: Drive
 
     def files(self) -> SegmentFiles:
-        """The segment files, to be read."""
+        """The segment files, to be read. Raises `Unsupported` where there are none."""
+        if not self.directories:
+            raise Unsupported(
+                "the data of this store lies in a bucket: back up the bucket and the metadata, see docs/operations.md"
+            )
         return SegmentFiles(self.directories, self.meta, clock=self.clock, ids=self.ids, drive=self.device)

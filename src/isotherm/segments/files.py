@@ -35,6 +35,10 @@ _TRIES = 8
 _RESERVED_PART = 16
 
 
+def file_name(segment: int) -> str:
+    return f"{segment:016x}{_SUFFIX}"
+
+
 class SegmentFiles:
     """The directories of a store.
 
@@ -101,7 +105,7 @@ class SegmentFiles:
             Unavailable: the device failed.
         """
         for directory in self._everywhere:
-            path = directory / f"{segment:016x}{_SUFFIX}"
+            path = directory / file_name(segment)
             try:
                 fd = self._drive.open(path, os.O_RDONLY)
             except FileNotFoundError:
@@ -131,7 +135,7 @@ class SegmentFiles:
             try:
                 # Synced even where the name is gone: whoever removed it may have died before its sync.
                 with suppress(FileNotFoundError):
-                    self._drive.unlink(directory / f"{segment:016x}{_SUFFIX}")
+                    self._drive.unlink(directory / file_name(segment))
                 self._drive.sync_directory(directory)
             except OSError as error:
                 raise explain(error, f"cannot remove segment {segment:016x}") from error
@@ -240,7 +244,7 @@ class SegmentFiles:
     def _new_file(self, directory: Path) -> tuple[int, Path, KeptLock]:
         for _ in range(_TRIES):
             segment = int.from_bytes(self._ids.token(8), "big")
-            path = directory / f"{segment:016x}{_SUFFIX}"
+            path = directory / file_name(segment)
             try:
                 fd = self._drive.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
             except FileExistsError:

@@ -26,7 +26,7 @@ from isotherm.segments import accounting
 from isotherm.segments.copying import copy_extents
 from isotherm.segments.descriptors import Descriptors
 from isotherm.segments.epochs import ReaderEpochs
-from isotherm.segments.files import SegmentFiles
+from isotherm.segments.files import SegmentFiles, file_name
 from isotherm.segments.format import ExtentHeader, check_owner
 from isotherm.segments.lanes import Lanes, Sink
 from isotherm.segments.port import BLOCK_BYTES, Buffer, Extent, ExtentStream, Hold, Media, Witness
@@ -192,6 +192,17 @@ class LocalSegments:
         self._guard.check()
         return self._files.scan(segment)
 
+    def name(self, segment: int) -> str:
+        """Of its file."""
+        return file_name(segment)
+
+    def remove(self, segment: int) -> bool:
+        """Remove the file of a segment that nobody knows. Blocks."""
+        self._check()
+        there = any(segment == other for other, _ in self._files.listed())
+        self._files.remove(segment)
+        return there
+
     def listed(self) -> Iterator[tuple[int, int]]:
         """(segment, bytes) of every file that is named as one. Blocks."""
         self._guard.check()
@@ -229,6 +240,10 @@ class LocalSegments:
             return held
         held.close()
         return None
+
+    async def reachable(self) -> None:
+        """Nothing lies elsewhere."""
+        self._check()
 
     def sweep(self) -> int:
         """Let go of files that other processes have unlinked, so that their space returns; says how many.

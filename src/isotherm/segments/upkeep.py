@@ -76,8 +76,20 @@ class Upkeep(Segments, Protocol):
         """The segment, to be walked and verified; close it. Raises as `read`."""
         ...
 
+    def name(self, segment: int) -> str:
+        """What a segment is called where it is stored."""
+        ...
+
     def listed(self) -> Iterator[tuple[int, int]]:
         """(segment, bytes) of everything that is stored under the name of one. Raises `Unavailable`."""
+        ...
+
+    def remove(self, segment: int) -> bool:
+        """Remove what is stored under the name of a segment that nobody knows; False where there is nothing. For repairs.
+
+        Raises:
+            Unavailable: the device failed.
+        """
         ...
 
     def copy(self, found: Iterable[tuple[SegmentScan, ExtentHeader]], media: Media) -> Copied:
@@ -100,6 +112,10 @@ class Upkeep(Segments, Protocol):
         Raises:
             NoSpace, Unavailable: the device failed.
         """
+        ...
+
+    async def reachable(self) -> None:
+        """Raises `Unavailable` where what is stored lies elsewhere and cannot be reached now."""
         ...
 
     def sweep(self) -> int:

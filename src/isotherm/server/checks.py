@@ -53,6 +53,7 @@ async def _stores(engines: Engines) -> str | None:
     payload = engines.ids.token(32)
     extent = await engines.segments.append(OWNER, payload)
     same = await engines.segments.read(extent, 0, len(payload)) == payload
+    await engines.segments.reachable()
     return None if same else "what was stored is not what is read"
 
 

@@ -23,7 +23,7 @@ async def work(duty: Duty) -> None:
     directory = open_directory(duty.settings.data, program=__version__, clock=duty.clock, ids=duty.ids, create=False)
     meta = LmdbMeta.open(directory.meta, clock=duty.clock, ids=duty.ids, role="server")
     duty.ailment = lambda: meta.write_failure
-    credentials = Credentials(meta, FileKeys(directory.keys, duty.ids), duty.clock, duty.ids)
+    credentials = Credentials(meta, FileKeys(directory.keys, duty.ids, duty.settings.root_key), duty.clock, duty.ids)
     provided = await root_credentials.provide(credentials, directory.root_credentials, duty.ids)
     service = CommitService(meta, directory.meta)
     await service.start()

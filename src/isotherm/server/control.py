@@ -27,7 +27,6 @@ from isotherm.server.duty import Duty, open_engines, run
 from isotherm.server.numbers import Numbers
 from isotherm.store import Engines
 from isotherm.tenancy.identity import Credentials
-from isotherm.tenancy.keystore import FileKeys
 
 CONNECTIONS_MOST = 2_000
 
@@ -41,7 +40,7 @@ class _Server(uvicorn.Server):
 
 
 def _config(duty: Duty, engines: Engines) -> uvicorn.Config:
-    credentials = Credentials(engines.meta, FileKeys(engines.directory.keys, duty.ids), duty.clock, duty.ids)
+    credentials = Credentials(engines.meta, engines.keys, duty.clock, duty.ids)
     free_bytes = SystemDrive().free_bytes
     processes = dict(zip(duty.names, duty.board.slots, strict=True))
     readiness = Readiness(checks(engines, processes, free_bytes), duty.clock)

@@ -29,7 +29,6 @@ from isotherm.server.duty import Duty, open_engines, run
 from isotherm.settings import Tls
 from isotherm.store import Engines
 from isotherm.tenancy.identity import Credentials
-from isotherm.tenancy.keystore import FileKeys
 
 SWEEP_S = 10.0
 SILENT_MS = 1_000
@@ -87,7 +86,7 @@ def _endpoint(duty: Duty, engines: Engines, credentials: Credentials) -> S3Endpo
 async def work(duty: Duty) -> None:
     tls = tls_context(duty.settings.server.tls)
     engines = await open_engines(duty)
-    credentials = Credentials(engines.meta, FileKeys(engines.directory.keys, duty.ids), duty.clock, duty.ids)
+    credentials = Credentials(engines.meta, engines.keys, duty.clock, duty.ids)
     told = await _told(duty, engines, credentials)
     assert duty.listener is not None
     with socket.socket(fileno=duty.listener) as listener:

@@ -29,6 +29,8 @@ from isotherm.objects.layout import ROOT_TENANT
 from isotherm.objects.space import Space
 from isotherm.segments.local import LocalSegments
 from isotherm.segments.port import Media
+from isotherm.segments.remote.anchor import anchored
+from isotherm.segments.upkeep import Upkeep
 from isotherm.settings import Settings
 from isotherm.tenancy import credential_record
 from isotherm.tenancy.keystore import ROOT, FileKeys
@@ -44,7 +46,7 @@ class Engines:
     settings: Settings
     directory: DataDirectory
     meta: Engine
-    segments: LocalSegments
+    segments: Upkeep
     clock: Clock
     ids: Ids
 
@@ -52,10 +54,15 @@ class Engines:
         """The objects of a tenant."""
         return Space(tenant, self.meta, self.segments, self.clock, self.ids)
 
+    @property
+    def keys(self) -> FileKeys:
+        """The secrets of this store."""
+        return _keys(self.settings, self.directory, self.ids)
+
     def opened(self) -> OpenedStore:
         """The store as maintenance commands take it."""
         of, device = self.directory, SystemDrive()
-        directories = _directories(self.settings, of)
+        directories = {} if self.settings.bucket else _directories(self.settings, of)
         return OpenedStore(
             of.store_id, of.created_ms, of.path, self.meta, self.segments, directories, self.clock, self.ids, device
         )
@@ -117,15 +124,32 @@ async def compose_here(
         meta = LmdbMeta.open(directory.meta, clock=clock, ids=ids, role=role)
     try:
         if kind == "postgresql":
-            directory = await _claimed(directory, meta, ids)
-        media = _directories(settings, directory)
-        segments = LocalSegments.open(
-            media, meta, clock=clock, ids=ids, drive=SystemDrive(), settings=settings.segments
-        )
+            directory = await _claimed(settings, directory, meta, ids)
+        segments = await _segments(settings, directory, meta, clock, ids)
     except BaseException:
         meta.close()
         raise
     return Engines(settings, directory, meta, segments, clock, ids)
+
+
+async def _segments(settings: Settings, directory: DataDirectory, meta: Meta, clock: Clock, ids: Ids) -> Upkeep:
+    if settings.bucket:
+        from isotherm.segments.remote.bucket import Bucket
+        from isotherm.segments.remote.engine import RemoteSegments
+
+        bucket = Bucket.open(settings.bucket, settings.remote)
+        return await RemoteSegments.open(bucket, meta, clock=clock, ids=ids, settings=settings.remote)
+    if await anchored(meta):
+        raise Invalid(
+            "this store keeps its data in a bucket. Name it: --segments s3://…, or ISOTHERM_SEGMENTS, or in a program "
+            "isotherm.open(path, settings=Settings(path, bucket=…))"
+        )
+    media = _directories(settings, directory)
+    return LocalSegments.open(media, meta, clock=clock, ids=ids, drive=SystemDrive(), settings=settings.segments)
+
+
+def _keys(settings: Settings, directory: DataDirectory, ids: Ids) -> FileKeys:
+    return FileKeys(directory.keys, ids, settings.root_key)
 
 
 async def _postgresql(address: str, clock: Clock, ids: Ids) -> Engine:
@@ -136,10 +160,14 @@ async def _postgresql(address: str, clock: Clock, ids: Ids) -> Engine:
     return await PostgresMeta.open(address, clock=clock, ids=ids)
 
 
-async def _claimed(directory: DataDirectory, meta: Meta, ids: Ids) -> DataDirectory:
-    """The directory, once it is known that the database is its store's. Raises Invalid where it is not."""
-    root_key = FileKeys(directory.keys, ids).key(ROOT)
-    ours = Belonging(directory.store_id, directory.created_ms, LOCAL, credential_record.key_id(root_key).hex())
+async def _claimed(settings: Settings, directory: DataDirectory, meta: Meta, ids: Ids) -> DataDirectory:
+    """The directory, once it is known that the database is its store's. Raises Invalid where it is not.
+
+    Where the segments lie in a bucket, a new directory becomes one more of the store's: nothing in it is missed by others.
+    """
+    root_key = _keys(settings, directory, ids).key(ROOT)
+    place = settings.bucket.partition("?")[0] or LOCAL
+    ours = Belonging(directory.store_id, directory.created_ms, place, credential_record.key_id(root_key).hex())
     if directory.claimed:
         theirs = await belonging(meta)
     else:
@@ -149,14 +177,20 @@ async def _claimed(directory: DataDirectory, meta: Meta, ids: Ids) -> DataDirect
             f"the database holds no store, and {directory.path} belongs to store {directory.store_id}: put that store's database "
             "back, or name an empty directory with --data"
         )
-    if theirs.store != ours.store:
+    if LOCAL in (theirs.segments, ours.segments) and theirs.segments != ours.segments:
+        raise Invalid(f"the data of the store in this database lies elsewhere ({theirs.segments}): see --segments")
+    joins = not directory.claimed and theirs.segments != LOCAL
+    if theirs.store != ours.store and not joins:
         raise Invalid(
             f"the database holds store {theirs.store}, and {directory.path} belongs to store {ours.store}: name the other's "
             "directory with --data, or an empty database with --meta"
         )
     if theirs.root_key != ours.root_key:
-        key = directory.keys / f"{ROOT}.key"
-        raise Invalid(f"{key} is not the root key of the store in this database. Run: cp ITS_ROOT_KEY {key}")
+        key = settings.root_key or directory.keys / f"{ROOT}.key"
+        raise Invalid(
+            f"{key} is not the root key of the store in this database. Name the one that its nodes share with --root-key, "
+            f"or run: cp ITS_ROOT_KEY {key}"
+        )
     if directory.claimed:
         return directory
     return claim_directory(directory, theirs.store, theirs.created_ms, program=__version__, ids=ids)

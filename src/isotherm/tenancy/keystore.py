@@ -34,18 +34,26 @@ class KeyStore(Protocol):
 
 
 class FileKeys:
-    """Keys as files `<name>.key`, readable by their owner alone."""
+    """Keys as files `<name>.key`, readable by their owner alone.
 
-    __slots__ = ("_directory", "_ids")
+    Args:
+        root: the root key's file, where it is another one: several nodes share it, and none of them makes it.
+    """
 
-    def __init__(self, directory: Path, ids: Ids) -> None:
+    __slots__ = ("_directory", "_ids", "_root")
+
+    def __init__(self, directory: Path, ids: Ids, root: Path | None = None) -> None:
         self._directory = directory
         self._ids = ids
+        self._root = root
 
     def key(self, name: str) -> bytes:
-        path = self._directory / f"{name}.key"
+        shared = self._root if name == ROOT else None
+        path = shared or self._directory / f"{name}.key"
         try:
             data = durable.read_small(path)
+            if data is None and shared is not None:
+                raise Misuse(f"there is no root key at {path}")
             if data is None:
                 durable.create(path, self._ids.token(KEY_BYTES), self._ids)
                 data = durable.read_small(path) or b""

@@ -131,7 +131,7 @@ def repair(
         drive(store.segments.recover())
     with ExitStack() as stack:
         before, repairs, certain = _in_place(store, _scratch(store, scratch, stack), way, mending=True)
-        mended = repairs.apply(store.meta, store.device, dropping=certain)
+        mended = repairs.apply(store.meta, store.segments, dropping=certain)
         for tenant in drive(tenants(store.meta)) if certain else ():
             while drive(sweep(store.meta, store.segments, tenant)):
                 progress("sweeping", 0, None)
@@ -187,9 +187,8 @@ def _run(store: OpenedStore, job: Job, way: _Way, *, hot: bool) -> Report:
         Tags(job, tenant, left).run()
     check_feed(job, store.meta)
     check_credentials(job)
-    files = store.files()
     depth = way.depth
-    SegmentCheck(job, files, store.meta, store.clock, payload=depth.payload, digests=depth.digests).run()
+    SegmentCheck(job, store.segments, store.meta, store.clock, payload=depth.payload, digests=depth.digests).run()
     for tenant, left in lefts:
         _name_damaged(job, tenant, left)
     epoch, commit, _ = STAMP.unpack(job.newest)

@@ -176,9 +176,9 @@ class SegmentWalk:
         for other in extents:
             if self._verify(scan, other, group) and other != extent:
                 said = "a reference and the header of the extent contradict each other"
-                self._say(Kind.EXTENT_UNMARKED, other, said)
+                self.say(Kind.EXTENT_UNMARKED, other, said)
         if not group.shares and extent in extents and extents[extent] != [header.owner] and len(extents[extent]) == 1:
-            self._say(Kind.EXTENT_UNMARKED, extent, "its header names another owner: compaction cannot move it")
+            self.say(Kind.EXTENT_UNMARKED, extent, "its header names another owner: compaction cannot move it")
         self.check_shares(group)
 
     def _unmarked(self, scan: SegmentScan, group: Group) -> int:
@@ -187,7 +187,7 @@ class SegmentWalk:
         for extent in group.extents():
             whole = extent.offset + extent.length + trailer_bytes(extent.length)
             if self._verify(scan, extent, group):
-                self._say(Kind.EXTENT_UNMARKED, extent, "its header is damaged: compaction cannot move it")
+                self.say(Kind.EXTENT_UNMARKED, extent, "its header is damaged: compaction cannot move it")
             if whole <= scan.size:
                 self._job.space.live_bytes += extent.length
                 end = max(end, whole)
@@ -200,7 +200,7 @@ class SegmentWalk:
         self._live += extent.length
         end = extent.offset + extent.length + trailer_bytes(extent.length)
         if extent.offset < self._behind:
-            self._say(Kind.EXTENT_OVERLAPS, extent, "it begins within another one")
+            self.say(Kind.EXTENT_OVERLAPS, extent, "it begins within another one")
         self._behind = max(self._behind, end)
         try:
             if end > scan.size or extent.offset < FILE_HEADER_BYTES:
@@ -211,9 +211,9 @@ class SegmentWalk:
                 scan.verified(extent, digest.update if digest else None)
                 job.space.verified_bytes += extent.length
                 if digest is not None and any(digest.digest() != reference.md5 for reference in wanted):
-                    self._say(Kind.DIGEST_DIFFERS, extent, "its MD5 is not the version's", *wanted)
+                    self.say(Kind.DIGEST_DIFFERS, extent, "its MD5 is not the version's", *wanted)
         except (Corrupt, Unavailable) as error:
-            self._say(Kind.EXTENT_DAMAGED, extent, str(error), *group.references)
+            self.say(Kind.EXTENT_DAMAGED, extent, str(error), *group.references)
             for reference in group.references:
                 if reference.extent == extent:
                     self.name_damage(reference.owner, extent.length)
@@ -233,7 +233,7 @@ class SegmentWalk:
             if owner not in owners:
                 extent = Extent(group.segment, group.offset, 0, 0)
                 said = "a row says that it is referred to by an owner that does not"
-                self._say(Kind.SHARE_STALE, extent, said, repairable=True)
+                self.say(Kind.SHARE_STALE, extent, said, repairable=True)
                 job.repairs.drop(reference_key(extent, owner), value)
         if len(owners) < 2 and not group.shares:
             return
@@ -242,7 +242,7 @@ class SegmentWalk:
             if group.shares.get(owner) != right:
                 said = "several versions refer to it, and no row says so of this one: it may be taken for dead"
                 named = Reference(extent, owner, None)
-                self._say(Kind.EXTENT_UNPROTECTED, extent, said, named, repairable=True)
+                self.say(Kind.EXTENT_UNPROTECTED, extent, said, named, repairable=True)
                 job.repairs.protect(reference_key(extent, owner), group.shares.get(owner), right)
 
     def name_damage(self, owner: bytes, size: int) -> None:
@@ -263,7 +263,7 @@ class SegmentWalk:
         tenant, bucket, _, key = parse_object_owner(owner)
         return Name(self._job.bucket_name(tenant, bucket), text(key))
 
-    def _say(self, kind: Kind, extent: Extent, what: str, *of: Reference, repairable: bool = False) -> None:
+    def say(self, kind: Kind, extent: Extent, what: str, *of: Reference, repairable: bool = False) -> None:
         said = f"{extent.length} bytes at {extent.offset} of segment {extent.segment:016x}: {what}"
         self._job.findings.add(
             kind,

@@ -162,6 +162,7 @@ class Space(msgspec.Struct):
         live_bytes: payload that is referred to. `dead_bytes`: payload that is not, until compaction.
         gap_bytes: between extents and of none: damage.
         tail_bytes: behind the last extent: being written, or left by a crash.
+        inline_bytes: payload that is referred to and lies in the metadata, in no file.
     """
 
     segments: int = 0
@@ -174,6 +175,7 @@ class Space(msgspec.Struct):
     gap_bytes: int = 0
     tail_bytes: int = 0
     verified_bytes: int = 0
+    inline_bytes: int = 0
 
 
 class Report(msgspec.Struct):

@@ -11,17 +11,15 @@ repeat, and a killed repair is taken up by the next. Blocks; one thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from itertools import islice
-from pathlib import Path
 
 import msgspec
 
-from isotherm.devices.drive import Drive, explain
 from isotherm.devices.waiting import drive
 from isotherm.errors import Invalid
 from isotherm.meta.port import Meta, Transaction
 from isotherm.movers.fsck.spill import Spill
+from isotherm.segments.upkeep import Upkeep
 
 _CHANGES_A_TRANSACTION = 200
 
@@ -34,13 +32,13 @@ class RowChange(msgspec.Struct, frozen=True, array_like=True, tag="row"):
     after: bytes | None
 
 
-class FileRemoval(msgspec.Struct, frozen=True, array_like=True, tag="file"):
-    """Remove a file that nothing knows of."""
+class SegmentRemoval(msgspec.Struct, frozen=True, array_like=True, tag="segment"):
+    """Remove what is stored under a segment's name and nothing knows of."""
 
-    path: str
+    segment: int
 
 
-Repair = RowChange | FileRemoval
+Repair = RowChange | SegmentRemoval
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode: Callable[[bytes], Repair] = msgspec.msgpack.Decoder(Repair).decode
@@ -67,10 +65,10 @@ class Repairs:
     def drop(self, key: bytes, before: bytes | None, after: bytes | None = None) -> None:
         self._add(b"q", RowChange(key, before, after))
 
-    def remove(self, path: Path) -> None:
-        self._add(b"q", FileRemoval(str(path)))
+    def remove(self, segment: int) -> None:
+        self._add(b"q", SegmentRemoval(segment))
 
-    def apply(self, meta: Meta, device: Drive, *, dropping: bool) -> int:
+    def apply(self, meta: Meta, segments: Upkeep, *, dropping: bool) -> int:
         """Make them; how many took effect.
 
         Args:
@@ -86,8 +84,8 @@ class Repairs:
         while some := list(islice(found, _CHANGES_A_TRANSACTION)):
             done += _change(meta, [repair for repair in some if isinstance(repair, RowChange)])
             for repair in some:
-                if isinstance(repair, FileRemoval):
-                    done += _remove(device, Path(repair.path))
+                if isinstance(repair, SegmentRemoval):
+                    done += segments.remove(repair.segment)
         return done
 
     def _add(self, order: bytes, repair: Repair) -> None:
@@ -124,16 +122,3 @@ def _change(meta: Meta, changes: list[RowChange]) -> int:
             raise
     half = len(changes) // 2
     return _change(meta, changes[:half]) + _change(meta, changes[half:])
-
-
-def _remove(device: Drive, path: Path) -> int:
-    with suppress(FileNotFoundError):
-        try:
-            device.unlink(path)
-            device.sync_directory(path.parent)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise explain(error, f"cannot remove {path}") from error
-        return 1
-    return 0

@@ -13,21 +13,24 @@ import heapq
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
-from pathlib import Path
 
 from isotherm.clock import Clock
 from isotherm.devices.waiting import drive
 from isotherm.errors import Corrupt, IsothermError, NotFound, Unavailable
 from isotherm.meta.port import Meta
+from isotherm.movers.fsck import inline
 from isotherm.movers.fsck.extents import SHARE, Group, SegmentWalk, Walked, groups
 from isotherm.movers.fsck.findings import Kind
+from isotherm.movers.fsck.inline import InlineCheck
 from isotherm.movers.fsck.job import Job
 from isotherm.segments.accounting import SegmentRow, State, emptied_key, live_key, row_key, row_of, unpack_row
-from isotherm.segments.files import SegmentFiles
 from isotherm.segments.format import FILE_HEADER_BYTES
+from isotherm.segments.remote.anchor import anchored
+from isotherm.segments.remote.inline import SEGMENTS_FROM
+from isotherm.segments.upkeep import Upkeep
 
 _SYSTEM = bytes(4)
-_ROW, _LIVE, _EMPTIED, _FILE, _PLACE = range(5)
+_ROW, _LIVE, _EMPTIED, _FILE, _PLACE, _VALUE, _DROPPED = range(7)
 _NUMBER = slice(5, 13)
 
 Item = tuple[int, int, bytes, bytes]
@@ -38,7 +41,7 @@ class SegmentCheck:
     """The check of all segments.
 
     Args:
-        files: of the store; only read.
+        segments: of the store; only read.
         current: the store's metadata as it is now, where `job.meta` is a copy of what it was: a file may be younger.
         payload: compare every block that is referred to with its checksum; else only what lies where.
         digests: also compare whole payloads with the MD5 of their version, where there is one.
@@ -47,7 +50,7 @@ class SegmentCheck:
     def __init__(
         self,
         job: Job,
-        files: SegmentFiles,
+        segments: Upkeep,
         current: Meta,
         clock: Clock,
         *,
@@ -55,24 +58,31 @@ class SegmentCheck:
         digests: bool,
     ) -> None:
         self._job = job
-        self._files = files
+        self._segments = segments
         self._current = current
         self._clock = clock
         self._walk = SegmentWalk(job, payload=payload, digests=digests)
+        self._inline = InlineCheck(job, self._walk, digests=digests)
+        self._in_bucket = drive(anchored(job.meta))
 
     def run(self) -> None:
-        paths = dict(self._files.listed())
-        self._walk.total_bytes = sum(map(_size, paths.values()))
+        sizes = dict(self._segments.listed())
+        self._walk.total_bytes = sum(sizes.values())
         merged: Iterator[Item] = heapq.merge(
             self._rows(_ROW, b"S"),
             self._rows(_LIVE, b"L"),
             self._rows(_EMPTIED, b"E"),
-            ((segment, _FILE, b"", b"") for segment in sorted(paths)),
+            ((segment, _FILE, b"", b"") for segment in sorted(sizes)),
             self._references(),
             self._shares(),
+            ((int.from_bytes(place[:8], "big"), _VALUE, place, value) for place, value in inline.values(self._job)),
+            ((int.from_bytes(place[:8], "big"), _DROPPED, place, stamp) for place, stamp in inline.dropped(self._job)),
         )
         for segment, items in groupby(merged, key=lambda item: item[0]):
-            self._one(segment, items, paths)
+            if self._in_bucket and segment < SEGMENTS_FROM:
+                self._in_metadata(items)
+            else:
+                self._one(segment, items, sizes.get(segment))
 
     def _rows(self, rank: int, letter: bytes) -> Iterator[Item]:
         for row, value in self._job.rows(_SYSTEM + letter):
@@ -86,7 +96,14 @@ class SegmentCheck:
         for entry in self._job.references.sorted():
             yield int.from_bytes(entry[:8], "big"), _PLACE, entry, b""
 
-    def _one(self, segment: int, items: Iterator[Item], paths: Mapping[int, Path]) -> None:
+    def _in_metadata(self, items: Iterator[Item]) -> None:
+        found: dict[int, list[tuple[bytes, bytes]]] = {}
+        for _, rank, entry, value in items:
+            found.setdefault(rank, []).append((entry, value))
+        places = groups(iter(found.get(_PLACE, ())))
+        self._inline.through(places, dict(found.get(_VALUE, ())), dict(found.get(_DROPPED, ())))
+
+    def _one(self, segment: int, items: Iterator[Item], size: int | None) -> None:
         stored: dict[int, bytes] = {}
         places: Iterator[Group] = iter(())
         for rank, of_rank in groupby(items, key=lambda item: item[1]):
@@ -95,8 +112,8 @@ class SegmentCheck:
                 break
             stored[rank] = next(of_rank)[3]
         known = self._row(segment, stored)
-        one = _Segment(segment, known, stored, places, paths.get(segment))
-        if known is None and _ROW not in stored and one.path is not None and one.first is None:
+        one = _Segment(segment, known, stored, places, size)
+        if known is None and _ROW not in stored and one.size is not None and one.first is None:
             self._stranger(one)
         else:
             self._referred(one)
@@ -111,7 +128,7 @@ class SegmentCheck:
         """A segment that the metadata knows, or that something refers to."""
         job, segment = self._job, one.number
         try:
-            with self._files.scan(segment) as scan:
+            with self._segments.scan(segment) as scan:
                 job.space.segments += 1
                 live, walked = self._walk.through(scan, one.row, one.places())
         except (NotFound, Corrupt, Unavailable) as error:
@@ -169,6 +186,9 @@ class SegmentCheck:
             job.findings.add(Kind.SEGMENT_GAP, f"segment {segment:016x}, dead: {error}", segment=segment)
         elif one.row is not None and one.row.state is State.EMPTIED:
             return live  # its file went, and its rows are about to
+        elif self._in_bucket:
+            said = f"segment {segment:016x} has a row and no object: being written, or left by a process that died"
+            job.findings.add(Kind.SEGMENT_CRASHED, said, segment=segment)
         elif self._is_current(one):
             said = f"segment {segment:016x} has rows, but no file, and nothing refers to it"
             job.findings.add(Kind.SEGMENT_ROW_STALE, said, segment=segment, repairable=True)
@@ -184,27 +204,24 @@ class SegmentCheck:
 
     def _stranger(self, one: _Segment) -> None:
         """A file of which the metadata knew nothing."""
-        job, segment, path = self._job, one.number, one.path
-        assert path is not None
+        job, segment, name = self._job, one.number, self._segments.name(one.number)
         try:
-            with self._files.scan(segment) as scan:
+            with self._segments.scan(segment) as scan:
                 if scan.locked() or drive(row_of(self._current, segment)) is not None:
                     return
                 size, held = scan.size, scan.totals().payload if scan.size > FILE_HEADER_BYTES else 0
         except NotFound:
             return
         except (Corrupt, Unavailable):
-            size, held = _size(path), 0
+            size, held = one.size or 0, 0
         kind = Kind.SEGMENT_STRANGER if held else Kind.LEFTOVER
-        said = (
-            f"{path.name}: {held} bytes in extents of which nothing knows" if held else f"{path.name} holds no extent"
-        )
+        said = f"{name}: {held} bytes in extents of which nothing knows" if held else f"{name} holds no extent"
         job.findings.add(kind, said, segment=segment, size=size, repairable=True)
-        job.repairs.remove(path)
+        job.repairs.remove(segment)
 
 
 class _Segment:
-    """All there is about one segment. `first` is the first of its places, looked at ahead."""
+    """All there is about one segment. `size`: of what is stored, None where nothing is. `first`: of its places, looked at ahead."""
 
     def __init__(
         self,
@@ -212,12 +229,12 @@ class _Segment:
         row: SegmentRow | None,
         stored: Mapping[int, bytes],
         places: Iterator[Group],
-        path: Path | None,
+        size: int | None,
     ) -> None:
         self.number = number
         self.row = row
         self.stored = stored
-        self.path = path
+        self.size = size
         self.first = next(places, None)
         self._rest = places
 
@@ -226,10 +243,3 @@ class _Segment:
         if self.first is not None:
             yield self.first
             yield from self._rest
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

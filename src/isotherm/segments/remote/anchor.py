@@ -14,7 +14,7 @@ from contextlib import suppress
 import msgspec
 
 from isotherm.devices.waiting import offload
-from isotherm.errors import AlreadyExists, Invalid, NotFound, VersionMismatch
+from isotherm.errors import AlreadyExists, Corrupt, Invalid, NotFound, VersionMismatch
 from isotherm.ids import Ids
 from isotherm.meta.port import Meta, Reader, Transaction
 from isotherm.segments.accounting import segment_rows
@@ -78,7 +78,7 @@ def _read(bucket: Bucket) -> _Mark | None:
         mark = msgspec.json.decode(bucket.read(MARK, 0, _MARK_BYTES_MOST), type=_Mark)
     except NotFound:
         return None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, Corrupt) as error:
         raise Invalid(f"{MARK} in {bucket.label} was not written by this program") from error
     if mark.format != _VERSION:
         raise VersionMismatch(f"{bucket.label} is of format {mark.format}; this program knows {_VERSION}")

@@ -19,10 +19,8 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 from isotherm.devices.fork import ForkGuard
 from isotherm.errors import AlreadyExists, Corrupt, Invalid, NoSpace, NotFound, Unavailable
 from isotherm.segments.port import Buffer
-from isotherm.segments.remote.settings import RemoteSettings
+from isotherm.segments.remote.settings import RemoteSettings, check_url
 
-SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "file", "memory")
-_SECRET = ("secret", "token", "password", "sas", "credential", "access_key", "account_key", "service_account")
 _PAGE = 1_000
 _SAID_MOST = 300
 _CONNECT_S = 5.0
@@ -31,24 +29,6 @@ _RETRIES_MOST = 10
 
 Span = tuple[int, int]
 """(start, length) in bytes."""
-
-
-def check_url(url: str) -> str:
-    """The same URL, if it names a store and tells no secret.
-
-    Raises:
-        Invalid: it does not, or it does.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in SCHEMES or (parts.scheme not in ("file", "memory") and not parts.netloc):
-        raise Invalid(f"{url!r} is no bucket: give s3://bucket/prefix, gs://…, az://… or file:///directory")
-    if parts.username or parts.password or any(word in name.lower() for name, _ in _query(url) for word in _SECRET):
-        raise Invalid("a bucket's URL holds no secrets: give credentials in the environment (AWS_ACCESS_KEY_ID, …)")
-    return url
-
-
-def _query(url: str) -> list[tuple[str, str]]:
-    return parse_qsl(urlsplit(url).query)
 
 
 class Bucket:
@@ -82,11 +62,11 @@ class Bucket:
 
         parts = urlsplit(check_url(url))
         plain = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
-        config: dict[str, Any] = dict(_query(url))
+        config: dict[str, Any] = dict(parse_qsl(parts.query))
         given: dict[str, Any] = {}
         if parts.scheme == "file":
             given["mkdir"] = True
-        elif parts.scheme != "memory":
+        else:
             options: dict[str, Any] = {
                 "timeout": timedelta(seconds=settings.request_s),
                 "connect_timeout": timedelta(seconds=min(_CONNECT_S, settings.request_s)),
@@ -201,10 +181,10 @@ class Bucket:
         except self._obstore.exceptions.AlreadyExistsError as error:
             raise AlreadyExists(f"{name} exists in {self._label}") from error
         except (self._obstore.exceptions.BaseError, OSError, ValueError) as error:
-            said = str(error)
-            if "nvalid range" in said or "416" in said.partition("\n")[0]:
+            first = _first_line(error).lower()
+            if "range" in first and any(word in first for word in ("invalid", "satisf")):
                 raise Corrupt(f"{name} is shorter than its extent") from error
-            if "No space left" in said:
+            if "no space left" in str(error).lower():
                 raise NoSpace(f"{self._label} is full") from error
             raise Unavailable(f"{self._label}: {_first_line(error)}") from error
 

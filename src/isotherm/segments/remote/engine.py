@@ -22,17 +22,17 @@ from isotherm.ids import Ids
 from isotherm.meta.port import Meta, Prerequisite, Transaction
 from isotherm.segments import accounting
 from isotherm.segments.format import ExtentHeader, check_owner
-from isotherm.segments.port import Buffer, Extent, ExtentStream, Hold, Media
+from isotherm.segments.port import Buffer, Extent, ExtentStream, Hold, Media, Witness
 from isotherm.segments.reclaim import empty
 from isotherm.segments.remote import inline
-from isotherm.segments.remote.anchor import anchor
+from isotherm.segments.remote.anchor import MARK, anchor
 from isotherm.segments.remote.bucket import Bucket
 from isotherm.segments.remote.copying import copy_into_object
 from isotherm.segments.remote.fetching import ExtentFetcher, check_range
 from isotherm.segments.remote.group import GroupWriter
 from isotherm.segments.remote.horizon import LongReaders
 from isotherm.segments.remote.leases import Held, Leases
-from isotherm.segments.remote.objects import SegmentObjects
+from isotherm.segments.remote.objects import SegmentObjects, object_name
 from isotherm.segments.remote.reclaim import RemoteReclaim
 from isotherm.segments.remote.recovery import RemoteRecovery
 from isotherm.segments.remote.settings import RemoteSettings
@@ -50,6 +50,7 @@ class RemoteSegments:
 
     def __init__(self, bucket: Bucket, meta: Meta, *, clock: Clock, ids: Ids, settings: RemoteSettings) -> None:
         session = ids.token(16)
+        self._bucket = bucket
         self._meta = meta
         self._ids = ids
         self._settings = settings
@@ -102,10 +103,11 @@ class RemoteSegments:
         """See `Segments.place`: durable on return, or with the transaction that refers to it."""
         return await self.append(owner, data, media), None
 
-    def stream(self, owner: bytes, media: Media = Media.PERFORMANCE) -> ExtentStream:
+    def stream(self, owner: bytes, media: Media = Media.PERFORMANCE, witness: Witness | None = None) -> ExtentStream:
         self._check()
         check_owner(owner)
-        return LaneStream(RemoteSink(owner, media, self._objects, self._settings), _PIECE_BYTES, self._executor)
+        sink = RemoteSink(owner, media, self._objects, self._settings, witness)
+        return LaneStream(sink, _PIECE_BYTES, self._executor)
 
     def read_now(self, extent: Extent, offset: int, length: int) -> bytes | None:
         self._guard.check()
@@ -186,6 +188,14 @@ class RemoteSegments:
         self._guard.check()
         return self._objects.scan(segment)
 
+    def name(self, segment: int) -> str:
+        return object_name(segment)
+
+    def remove(self, segment: int) -> bool:
+        self._check()
+        self._objects.remove([segment])
+        return True
+
     def listed(self) -> Iterator[tuple[int, int]]:
         self._guard.check()
         for page in self._objects.listed():
@@ -202,6 +212,10 @@ class RemoteSegments:
     def lease(self, work: str) -> Held | None:
         self._check()
         return waiting.drive(self._leases.take(work))
+
+    async def reachable(self) -> None:
+        self._check()
+        await self._bucket.get(MARK, [(0, 1)])
 
     def sweep(self) -> int:
         """Nothing is kept open."""

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlsplit
+
+from isotherm.errors import Invalid
+
+SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "file")
+_SECRET = ("secret", "token", "password", "sas", "credential", "access_key", "account_key", "service_account")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +55,19 @@ class RemoteSettings:
     survey_s: float = 600.0
     request_s: float = 30.0
     retry_s: float = 10.0
+
+
+def check_url(url: str) -> str:
+    """The same URL, if it names a store and tells no secret.
+
+    Raises:
+        Invalid: it does not, or it does.
+    """
+    parts = urlsplit(url)
+    options = [(name.lower(), value) for name, value in parse_qsl(parts.query)]
+    secret = any("@" in value or any(word in name for word in _SECRET) for name, value in options)
+    if parts.username or parts.password or secret:
+        raise Invalid("a bucket's URL holds no secrets: give credentials in the environment (AWS_ACCESS_KEY_ID, …)")
+    if parts.scheme not in SCHEMES or (parts.scheme != "file" and not parts.netloc):
+        raise Invalid(f"{url!r} is no bucket: give s3://bucket/prefix, gs://…, az://… or file:///directory")
+    return url

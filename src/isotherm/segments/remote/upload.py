@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from isotherm.errors import Closed
 from isotherm.segments.accounting import SegmentRow, State
 from isotherm.segments.format import FILE_HEADER_BYTES, encode_extent_header, encode_file_header, seal_payload
-from isotherm.segments.port import Buffer, Extent, Media
+from isotherm.segments.port import Buffer, Extent, Media, Witness
 from isotherm.segments.remote.bucket import Upload
 from isotherm.segments.remote.objects import SegmentObjects
 from isotherm.segments.remote.settings import RemoteSettings
@@ -26,7 +26,15 @@ from isotherm.segments.remote.settings import RemoteSettings
 class RemoteSink:
     """One payload on its way; see `ExtentStream`."""
 
-    def __init__(self, owner: bytes, media: Media, objects: SegmentObjects, settings: RemoteSettings) -> None:
+    def __init__(
+        self,
+        owner: bytes,
+        media: Media,
+        objects: SegmentObjects,
+        settings: RemoteSettings,
+        witness: Witness | None = None,
+    ) -> None:
+        self._witness = witness
         self._owner = owner
         self._media = media
         self._objects = objects
@@ -56,6 +64,8 @@ class RemoteSink:
                 raise self._over
             try:
                 self._take(pieces)
+                if self._witness is not None:
+                    self._witness.finish()
                 if self._held:
                     self._end_extent()
                 self._end_object()
@@ -74,6 +84,8 @@ class RemoteSink:
     def _take(self, pieces: Sequence[Buffer]) -> None:
         for piece in pieces:
             view = memoryview(piece).cast("B")
+            if self._witness is not None:
+                self._witness.update(view)
             while view:
                 part = view[: self._settings.extent_bytes_most - len(self._held)]
                 self._held += part
