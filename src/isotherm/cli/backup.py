@@ -16,6 +16,7 @@ from isotherm.cli.reporting import reporting
 if TYPE_CHECKING:
     from isotherm.movers.backup.layout import Manifest
     from isotherm.movers.backup.restore import RestoreReport
+    from isotherm.movers.backup.take import BackupReport
 
 EXIT_DAMAGE = 2
 
@@ -34,14 +35,20 @@ def backup(
     keep: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Afterwards keep only the newest N generations.")
     ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="First read again all that lies there, and copy anew what is not what it was."),
+    ] = False,
     as_json: _Json = False,
 ) -> None:
     """Back a store up while it is in use. A later backup to the same directory copies only what is new.
 
     Secrets are left out: keep a copy of keys/root.key of the store elsewhere.
+
+    Exit status: 0 all is well, 2 something is damaged, in the store or in DEST (this backup was made), 1 mend the request, 75 try again later.
     """
     from isotherm import __version__
-    from isotherm.cli.showing import showing, size
+    from isotherm.cli.showing import showing
     from isotherm.movers.backup.take import back_up
     from isotherm.settings import environment, load
     from isotherm.store import compose
@@ -53,25 +60,68 @@ def backup(
             create=False,
         )
         with closing(engines), showing() as shown:
-            made = back_up(engines.opened(), target, __version__, hardlink=hardlink, keep=keep, progress=shown)
-        manifest = made.manifest
+            made = back_up(
+                engines.opened(), target, __version__, hardlink=hardlink, keep=keep, verified=verify, progress=shown
+            )
         if as_json:
-            typer.echo(json.dumps({**_told(manifest), "copied_bytes": made.copied_bytes, "removed": made.removed}))
+            typer.echo(json.dumps(_made(made)))
         else:
-            typer.echo(
-                f"generation {manifest.generation} in {target}: {size(manifest.size)} in {len(manifest.segments):,} segments, "
-                f"{size(made.copied_bytes)} of them copied now"
-            )
-            if made.removed:
-                typer.echo(f"removed generations {', '.join(map(str, made.removed))}")
-        if manifest.missing or manifest.damaged:
-            typer.secho(
-                f"isotherm: {len(manifest.missing)} segments are missing, {len(manifest.damaged)} could not be read whole; "
-                "run isotherm fsck",
-                err=True,
-                fg=typer.colors.RED,
-            )
+            _print_made(made, target, verify)
+        if not made.is_whole:
+            _print_damage(made, target)
             raise typer.Exit(EXIT_DAMAGE)
+
+
+def _made(made: BackupReport) -> dict[str, object]:
+    return {
+        **_told(made.manifest),
+        "copied_bytes": made.copied_bytes,
+        "removed": made.removed,
+        "unreadable": [one.generation for one in made.unreadable],
+        "verified_bytes": made.verified_bytes,
+        "rotten": [{"path": one.path, "generations": one.generations} for one in made.rotten],
+        "mended": made.mended,
+    }
+
+
+def _print_made(made: BackupReport, target: Path, verified: bool) -> None:
+    from isotherm.cli.showing import size
+
+    manifest = made.manifest
+    typer.echo(
+        f"generation {manifest.generation} in {target}: {size(manifest.size)} in {len(manifest.segments):,} segments, "
+        f"{size(made.copied_bytes)} of them copied now"
+    )
+    if verified:
+        typer.echo(f"read again and compared: {size(made.verified_bytes)} of earlier generations")
+    for path in made.mended:
+        typer.echo(f"{target / path} was damaged and has been copied again or removed")
+    if made.removed:
+        typer.echo(f"removed generations {', '.join(map(str, made.removed))}")
+
+
+def _print_damage(made: BackupReport, target: Path) -> None:
+    from isotherm.movers.backup.layout import GENERATIONS, generation_name
+
+    manifest = made.manifest
+    lines = []
+    if manifest.missing or manifest.damaged:
+        lines.append(
+            f"{len(manifest.missing)} segments are missing, {len(manifest.damaged)} could not be read whole; run isotherm fsck"
+        )
+    for one in made.rotten:
+        lines.append(
+            f"{target / one.path} is damaged, and the store does not have the same any more: generations "
+            f"{', '.join(map(str, one.generations))} cannot be restored whole"
+        )
+    for broken in made.unreadable:
+        place = target / GENERATIONS / generation_name(broken.generation)
+        lines.append(
+            f"{broken.why}: generation {broken.generation} cannot be restored, and --keep removes no segments while it lies "
+            f"there. Put its manifest back from another copy of the backups, or run: rm -r {place}"
+        )
+    for line in lines:
+        typer.secho(f"isotherm: {line}", err=True, fg=typer.colors.RED)
 
 
 def restore(

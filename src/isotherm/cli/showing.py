@@ -33,7 +33,7 @@ def showing() -> Iterator[Shown]:
         task = bar.add_task("", total=None, far="")
 
         def show(stage: str, done: int, total: int | None) -> None:
-            counts_bytes = stage in ("bytes", "segments")
+            counts_bytes = stage in ("bytes", "segments", "verifying")
             far = (size(done) if counts_bytes else f"{done:,}") if done else ""
             bar.update(task, description=stage, completed=done, total=total, far=far)
 

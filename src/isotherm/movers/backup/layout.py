@@ -12,7 +12,8 @@ Whatever is being made has a name that ends in `.partial`.
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
@@ -20,6 +21,7 @@ from isotherm.devices import durable
 from isotherm.devices.drive import explain
 from isotherm.errors import Corrupt, Invalid, NotFound, VersionMismatch
 from isotherm.segments.format import crc32c
+from isotherm.segments.port import Media
 
 FORMAT = 1
 MARK = "isotherm-backup.json"
@@ -30,6 +32,9 @@ MANIFEST = "manifest.json"
 META = "meta"
 META_FILE = "data.mdb"
 PARTIAL = ".partial"
+
+_MEDIA = frozenset(media.value for media in Media)
+_SEGMENT = re.compile(r"[0-9a-f]{16}").fullmatch
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -117,9 +122,24 @@ def decode_manifest(data: bytes, path: Path) -> Manifest:
         stated = msgspec.json.decode(raw)
         if not isinstance(stated, dict) or stated.get("format") != FORMAT:
             raise VersionMismatch(f"{path} is of another format; this program reads {FORMAT}")
-        return msgspec.convert(stated, Manifest)
+        manifest = msgspec.convert(stated, Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Corrupt(f"{path} is not a manifest: {error}") from error
+    _check_names(manifest, path)
+    return manifest
+
+
+def _check_names(manifest: Manifest, path: Path) -> None:
+    """A checksum proves no good will: what a manifest names lies within the backup, and goes nowhere but into the store."""
+    for one in manifest.segments:
+        if _SEGMENT(one.segment) is None:
+            raise Corrupt(f"{path} is not a manifest: it names {one.segment!r} as a segment")
+        if one.media not in _MEDIA:
+            raise Corrupt(f"{path} is not a manifest: it names {one.media!r} as a media class")
+    for file in (manifest.meta, *(one.file for one in manifest.segments)):
+        place = PurePosixPath(file.path)
+        if not file.path or "\0" in file.path or place.is_absolute() or ".." in place.parts:
+            raise Corrupt(f"{path} is not a manifest: it names {file.path!r}, which is not within the backup")
 
 
 def read_mark(directory: Path) -> Mark | None:
@@ -140,21 +160,29 @@ def encode_mark(store: str) -> bytes:
     return msgspec.json.encode(Mark(FORMAT, store)) + b"\n"
 
 
-def generations(directory: Path) -> list[int]:
-    """The numbers of the complete generations, oldest first."""
+def numbers(directory: Path) -> list[int]:
+    """The numbers that are taken, oldest first: of the complete generations, and of those that have lost their manifest."""
     try:
         names = [path.name for path in (directory / GENERATIONS).iterdir()]
     except FileNotFoundError:
         return []
     except OSError as error:
         raise explain(error, f"cannot read {directory}") from error
-    complete = [name for name in names if name.isdecimal() and (directory / GENERATIONS / name / MANIFEST).is_file()]
-    return sorted(map(int, complete))
+    return sorted(int(name) for name in names if name.isdecimal() and name == generation_name(int(name)))
+
+
+def generations(directory: Path) -> list[int]:
+    """The numbers of the complete generations, oldest first."""
+    return [number for number in numbers(directory) if manifest_path(directory, number).is_file()]
+
+
+def manifest_path(directory: Path, generation: int) -> Path:
+    return directory / GENERATIONS / generation_name(generation) / MANIFEST
 
 
 def read_manifest(directory: Path, generation: int) -> Manifest:
     """Raises `NotFound`, `Corrupt`, `VersionMismatch`."""
-    path = directory / GENERATIONS / generation_name(generation) / MANIFEST
+    path = manifest_path(directory, generation)
     data = _read(path)
     if data is None:
         raise NotFound(f"there is no generation {generation} in {directory}")

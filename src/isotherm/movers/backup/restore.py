@@ -113,7 +113,13 @@ def _chosen(source: Path, generation: int | None) -> Manifest:
     numbers = layout.generations(source)
     if not numbers:
         raise NotFound(f"{source} holds no complete backup")
-    return layout.read_manifest(source, numbers[-1] if generation is None else generation)
+    chosen = numbers[-1] if generation is None else generation
+    try:
+        return layout.read_manifest(source, chosen)
+    except Corrupt as error:
+        others = ", ".join(str(number) for number in numbers if number != chosen)
+        hint = f"; choose another with --generation: {others}" if others else ""
+        raise Corrupt(f"{error}{hint}") from error
 
 
 def _begin(data: Path, manifest: Manifest, device: Drive, ids: Ids) -> None:

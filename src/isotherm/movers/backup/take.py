@@ -7,6 +7,9 @@ copied again. An open one is copied as far as it has grown by then, which is at 
 What is acknowledged before the backup begins is in it; what comes later is in it whole or not at all. A generation exists
 once its manifest lies under its final name; whatever is killed before leaves `.partial` names, which the next one removes.
 
+What earlier generations brought is trusted by its size, or with `verified` read again, and copied again where it is not what
+it was and the store still has it.
+
 Secrets (`keys/`) are no part of a backup. Blocks; one backup at a time in a directory, kept by a lock.
 """
 
@@ -16,7 +19,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from isotherm.devices import durable
@@ -27,6 +30,7 @@ from isotherm.devices.waiting import drive
 from isotherm.errors import Corrupt, Invalid, NotFound, Unavailable
 from isotherm.meta.lmdb.copies import CopiedMeta
 from isotherm.movers.backup import layout
+from isotherm.movers.backup.inventory import Inventory, Rotten, Unreadable, take_inventory, verify
 from isotherm.movers.backup.layout import File, Manifest, SegmentFile
 from isotherm.movers.opened import OpenedStore
 from isotherm.segments.accounting import SegmentRow, State, live_bytes, segment_rows
@@ -39,12 +43,28 @@ Progress = Callable[[str, int, int | None], None]
 
 @dataclass(frozen=True, slots=True)
 class BackupReport:
-    """What a backup made. `copied_bytes` were written (or linked) now; the rest of the generation lay there already."""
+    """What a backup made. `copied_bytes` were written (or linked) now; the rest of the generation lay there already.
+
+    Args:
+        unreadable: earlier generations that cannot be restored.
+        rotten: files of earlier generations that are not what was backed up, and could not be had again.
+        mended: paths of those that were copied again, or were removed with their generations.
+        verified_bytes: how much of what lay there already was read again.
+    """
 
     manifest: Manifest
     copied_segments: int
     copied_bytes: int
     removed: list[int]
+    unreadable: list[Unreadable] = field(default_factory=list)
+    rotten: list[Rotten] = field(default_factory=list)
+    mended: list[str] = field(default_factory=list)
+    verified_bytes: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Nothing is damaged, neither in the store as far as it was read nor in the backup directory as far as that was."""
+        return not (self.manifest.missing or self.manifest.damaged or self.unreadable or self.rotten)
 
 
 def back_up(
@@ -54,6 +74,7 @@ def back_up(
     *,
     hardlink: bool = False,
     keep: int | None = None,
+    verified: bool = False,
     progress: Progress = lambda stage, done, total: None,
 ) -> BackupReport:
     """Add a generation to the backup directory `target`, and make the directory where there is none.
@@ -62,7 +83,8 @@ def back_up(
         program: the running version, recorded in the manifest.
         hardlink: link sealed segments instead of copying them, on the same file system: quick, takes no space, and
             protects from deletion but not from the medium.
-        keep: afterwards remove all but the newest generations.
+        keep: afterwards remove all but the newest generations (`remove_old`).
+        verified: first read again, and compare, every file that lies in `target` already.
 
     Raises:
         Invalid: `target` holds something else, another store's backups, or lies within the store or around it.
@@ -74,23 +96,46 @@ def back_up(
     for path in (store.path, *(path for paths in store.directories.values() for path in paths)):
         _refuse_overlap(path, target)
     with prepared(target, store.device, store) as numbers:
-        taking = _Taking(store, target, program, hardlink, progress)
+        found = take_inventory(target, numbers)
+        read_bytes = 0
+
+        def told(size: int) -> None:
+            nonlocal read_bytes
+            read_bytes += size
+            progress("verifying", read_bytes, found.size)
+
+        rotten = verify(target, found, store.device, told) if verified else []
+        taking = _Taking(store, target, program, hardlink, progress, found, {one.path for one in rotten})
         manifest = drive(taking.take(max(numbers, default=0) + 1))
         removed = remove_old(target, keep) if keep is not None else []
-    return BackupReport(manifest, taking.copied_segments, taking.copied_bytes, removed)
+    left = [taking.judged(one, removed) for one in rotten]
+    return BackupReport(
+        manifest,
+        taking.copied_segments,
+        taking.copied_bytes,
+        removed,
+        [one for one in found.unreadable if one.generation not in removed],
+        [after for after in left if after is not None],
+        [before.path for before, after in zip(rotten, left, strict=True) if after is None],
+        read_bytes,
+    )
 
 
 def remove_old(target: Path, keep: int) -> list[int]:
-    """Remove all but the `keep` newest generations, and the segments that only those used; under the lock.
+    """Remove what is older than the `keep` newest generations that can be read, and segments that no other uses; under the lock.
+
+    While a generation that stays cannot be read, no segment goes: it may be one of that generation's.
 
     Raises:
         Invalid: `keep` is not positive. Unavailable: a device fails; what remains is whole.
     """
     if keep < 1:
         raise Invalid("at least one generation is kept")
-    old = layout.generations(target)[:-keep]
-    if not old:
+    found = take_inventory(target, layout.numbers(target))
+    if len(found.readable) < keep:
         return []
+    oldest = found.readable[-keep]
+    old = [number for number in layout.numbers(target) if number < oldest]
     try:
         for number in old:
             path = target / layout.GENERATIONS / layout.generation_name(number)
@@ -98,10 +143,11 @@ def remove_old(target: Path, keep: int) -> list[int]:
             path.rename(gone)
             layout.sync(path.parent)
             shutil.rmtree(gone)
-        kept = {one.file.path for number in layout.generations(target) for one in _segments(target, number)}
-        for path in (target / layout.SEGMENTS).iterdir():
-            if f"{layout.SEGMENTS}/{path.name}" not in kept:
-                path.unlink()
+        if all(one.generation < oldest for one in found.unreadable):
+            kept = found.used_since(oldest)
+            for path in (target / layout.SEGMENTS).iterdir():
+                if f"{layout.SEGMENTS}/{path.name}" not in kept:
+                    path.unlink()
     except OSError as error:
         raise explain(error, f"cannot remove old generations from {target}") from error
     return old
@@ -119,7 +165,7 @@ def prepared(target: Path, device: Drive, store: OpenedStore) -> Iterator[list[i
         if not try_lock(held.fd):
             raise Unavailable(f"another backup works in {target}")
         _clear(target)
-        yield layout.generations(target)
+        yield layout.numbers(target)
     finally:
         held.close()
 
@@ -154,21 +200,29 @@ def _refuse_overlap(store: Path, target: Path) -> None:
         raise Invalid(f"{target} lies within the store {store} or around it; name a directory beside it")
 
 
-def _segments(target: Path, number: int) -> list[SegmentFile]:
-    return layout.read_manifest(target, number).segments
-
-
 class _Taking:
-    """One generation being made."""
+    """One generation being made. `copied`: the shared files that it brings, by path."""
 
-    def __init__(self, store: OpenedStore, target: Path, program: str, hardlink: bool, progress: Progress) -> None:
+    def __init__(
+        self,
+        store: OpenedStore,
+        target: Path,
+        program: str,
+        hardlink: bool,
+        progress: Progress,
+        found: Inventory,
+        rotten: set[str],
+    ) -> None:
         self._store = store
         self._target = target
         self._program = program
         self._hardlink = hardlink
         self._progress = progress
         self._done_bytes = 0
+        self._found = found
+        self._rotten = rotten
         self._damaged: list[str] = []
+        self.copied: dict[str, File] = {}
         self.copied_segments = 0
         self.copied_bytes = 0
 
@@ -188,18 +242,24 @@ class _Taking:
         layout.sync(final.parent)
         return manifest
 
+    def judged(self, rotten: Rotten, removed: list[int]) -> Rotten | None:
+        """What is left of that now: None where the store gave the same bytes as once, or nobody needs them any more."""
+        copied = self.copied.get(rotten.path)
+        left = rotten if copied is None else self._found.unlike(rotten.path, copied)
+        needed = [number for number in left.generations if number not in removed] if left is not None else []
+        return Rotten(rotten.path, needed) if needed else None
+
     async def _fill(self, partial: Path, number: int) -> Manifest:
         store = self._store
         begun_ms = store.clock.now_ms()
         partial.mkdir(mode=0o700)
         (partial / layout.SEGMENTS).mkdir(mode=0o700)
-        known = self._known()
         async with store.segments.reading():
             self._progress("metadata", 0, None)
             await store.meta.backup(partial / layout.META)
             with CopiedMeta(partial / layout.META) as copy:
                 info = copy.info
-                segments, missing = await self._copy_segments(copy, partial, number, known)
+                segments, missing = await self._copy_segments(copy, partial, number)
         for path in (partial / layout.META).iterdir():
             if path.name != layout.META_FILE:
                 path.unlink()
@@ -222,14 +282,7 @@ class _Taking:
             self._damaged,
         )
 
-    def _known(self) -> dict[str, File]:
-        """Shared segment files that a complete generation vouches for, by name."""
-        numbers = layout.generations(self._target)
-        return {one.file.path: one.file for number in numbers for one in _segments(self._target, number)}
-
-    async def _copy_segments(
-        self, copy: CopiedMeta, partial: Path, number: int, known: dict[str, File]
-    ) -> tuple[list[SegmentFile], list[str]]:
+    async def _copy_segments(self, copy: CopiedMeta, partial: Path, number: int) -> tuple[list[SegmentFile], list[str]]:
         files = self._store.files()
         segments: list[SegmentFile] = []
         missing: list[str] = []
@@ -241,7 +294,7 @@ class _Taking:
                 if row.state is State.EMPTIED:
                     continue
                 try:
-                    file = self._segment(files, segment, row, partial, number, known)
+                    file = self._segment(files, segment, row, partial, number)
                 except (NotFound, Corrupt):
                     if await live_bytes(copy, segment):
                         missing.append(f"{segment:016x}")
@@ -250,9 +303,7 @@ class _Taking:
                 self._progress("segments", self._done_bytes, total)
         return segments, missing
 
-    def _segment(
-        self, files: SegmentFiles, segment: int, row: SegmentRow, partial: Path, number: int, known: dict[str, File]
-    ) -> File:
+    def _segment(self, files: SegmentFiles, segment: int, row: SegmentRow, partial: Path, number: int) -> File:
         fd, path = files.open(segment)
         try:
             if row.state is State.OPEN:
@@ -262,7 +313,7 @@ class _Taking:
                 return File(where, copied.size, layout.hexadecimal(copied.checksum))
             name = layout.shared_name(segment, row.sealed_ms)
             where = f"{layout.SEGMENTS}/{name}"
-            there = known.get(where)
+            there = self._found.newest(where) if where not in self._rotten else None
             if there is not None and _size(self._target / where) == there.size:
                 self._done_bytes += there.size
                 return there
@@ -270,7 +321,8 @@ class _Taking:
             whole = final.with_name(name + layout.PARTIAL)
             copied = self._link(fd, path, whole) or self._copy(fd, segment, whole)
             whole.replace(final)
-            return File(where, copied.size, layout.hexadecimal(copied.checksum))
+            self.copied[where] = File(where, copied.size, layout.hexadecimal(copied.checksum))
+            return self.copied[where]
         finally:
             self._store.device.close(fd)
 
