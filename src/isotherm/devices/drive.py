@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from isotherm.devices import hints
 from isotherm.errors import IsothermError, NoSpace, Unavailable
 
 Buffer = bytes | bytearray | memoryview
@@ -43,6 +44,14 @@ class Drive(Protocol):
     def fdatasync(self, fd: int) -> None: ...
 
     def truncate(self, fd: int, length: int) -> None: ...
+
+    def allocate(self, fd: int, offset: int, length: int) -> None:
+        """A hint, see hints.py."""
+        ...
+
+    def write_back(self, fd: int, offset: int, length: int) -> None:
+        """A hint, see hints.py."""
+        ...
 
     def size(self, fd: int) -> int:
         """Of the file, bytes."""
@@ -88,6 +97,8 @@ class SystemDrive:
     pwritev = staticmethod(os.pwritev)
     fdatasync = staticmethod(os.fdatasync)
     truncate = staticmethod(os.ftruncate)
+    allocate = staticmethod(hints.allocate)
+    write_back = staticmethod(hints.write_back)
     unlink = staticmethod(os.unlink)
     list = staticmethod(os.listdir)
 

@@ -166,6 +166,12 @@ class FaultyDrive:
                 self._room += max(size - length, 0)
             self._real.truncate(fd, length)
 
+    def allocate(self, fd: int, offset: int, length: int) -> None:
+        self._meet("allocate", self._path(fd))
+
+    def write_back(self, fd: int, offset: int, length: int) -> None:
+        self._meet("write_back", self._path(fd))
+
     def size(self, fd: int) -> int:
         return self._real.size(fd)
 

@@ -146,14 +146,14 @@ class SegmentFiles:
         Raises:
             NoSpace: there is none.
         """
-        found = [directory for directory in self._directories.get(media, ()) if self.has_room(directory)]
+        found = [directory for directory in self._directories.get(media, ()) if self.room(directory) > 0]
         if not found and self._directories.get(media):
             raise NoSpace("the medium is full but for what removals and compaction need")
         return found
 
-    def has_room(self, directory: Path) -> bool:
-        """Whether a client's payload may go there."""
-        return self._spare_bytes(directory, self._reserve_bytes) > 0
+    def room(self, directory: Path) -> int:
+        """How many bytes of clients' payloads may go there; not above 0 where it is full."""
+        return self._spare_bytes(directory, self._reserve_bytes)
 
     def spare_bytes(self, media: Media) -> int:
         """What compaction may take of one directory of a media class: it leaves half of the reserve to removals."""

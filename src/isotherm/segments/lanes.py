@@ -54,10 +54,12 @@ class Lanes:
                     return lane
         return self._files.create(media, places)
 
-    def demand_room(self, lane: OpenSegment) -> None:
-        """Raises `NoSpace` where a stream has come to what clients must leave free."""
-        if not self._files.has_room(lane.path.parent):
+    def demand_room(self, lane: OpenSegment) -> int:
+        """How many bytes a stream may take. Raises `NoSpace` where it has come to what clients must leave free."""
+        room = self._files.room(lane.path.parent)
+        if room <= 0:
             raise NoSpace("the medium is full but for what removals and compaction need")
+        return room
 
     def give(self, lane: OpenSegment) -> None:
         """The stream is through with it."""
@@ -102,7 +104,7 @@ class Sink:
         self._header_at = 0
         self._payload_at = 0
         self._length = 0
-        self._unsynced = 0
+        self._behind = 0  # what lies before has been handed to the device
         self._checksums: list[int] = []
         self._block_crc = 0
 
@@ -166,18 +168,20 @@ class Sink:
         lane = self._lane
         if lane is None:
             lane = self._lane = self._lanes.take(self._media)
-            self._header_at = lane.end
+            self._header_at = self._behind = lane.end
         if self._length == 0:
             padding = padding_for(self._header_at, self._owner)
             self._payload_at = self._header_at + len(encode_extent_header(self._owner, 0, 0, padding))
-        self._lanes.demand_room(lane)
-        written = lane.write(run, self._payload_at + self._length)
+        at = self._payload_at + self._length
+        end = at + sum(map(len, run))
+        if self._lanes.demand_room(lane) > self._settings.allocate_bytes:
+            lane.allocate(end, self._settings.allocate_bytes)
+        lane.write(run, at)
         for part in run:
             self._checksum(memoryview(part))
-        self._unsynced += written
-        if self._unsynced >= self._settings.writeback_bytes:
-            lane.sync()
-            self._unsynced = 0
+        if end - self._behind >= self._settings.writeback_bytes:
+            lane.write_back(self._behind, end)
+            self._behind = end
 
     def _checksum(self, view: memoryview) -> None:
         while view:
@@ -211,7 +215,6 @@ class Sink:
     def _leave_lane(self) -> None:
         if self._lane is not None:
             self._lane.sync()
-            self._unsynced = 0
             self._ends.append((self._lane, self._header_at))
             self._lane = None
 

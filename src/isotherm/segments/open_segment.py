@@ -11,6 +11,7 @@ One user at a time, on any thread; every method but the properties may block on 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from isotherm.devices.drive import FULL, Buffer, Drive, explain, write_all
@@ -23,7 +24,7 @@ from isotherm.segments.port import Media
 class OpenSegment:
     """See the module. Made by `SegmentFiles.create`, ended by `SegmentFiles.seal`."""
 
-    __slots__ = ("_drive", "_lock", "broken", "end", "extents", "media", "path", "payload", "segment")
+    __slots__ = ("_allocated", "_drive", "_lock", "broken", "end", "extents", "media", "path", "payload", "segment")
 
     def __init__(self, segment: int, media: Media, path: Path, lock: KeptLock, drive: Drive) -> None:
         self.segment = segment
@@ -33,6 +34,7 @@ class OpenSegment:
         self.payload = 0
         self.extents = 0
         self.broken = False
+        self._allocated = 0
         self._lock = lock
         self._drive = drive
 
@@ -49,6 +51,21 @@ class OpenSegment:
             if error.errno not in FULL:
                 self.broken = True
             raise explain(error, "cannot write a segment") from error
+
+    def allocate(self, end: int, step: int) -> None:
+        """Have room up to `end` at least, by `step` bytes at once. A hint: what is wrong, a write will tell."""
+        if end <= self._allocated or self.broken:
+            return
+        start = max(self._allocated, self.end)
+        self._allocated = max(end, start + step)
+        with suppress(OSError):
+            self._drive.allocate(self._lock.fd, start, self._allocated - start)
+
+    def write_back(self, start: int, end: int) -> None:
+        """Let the device begin with what was written there. A hint."""
+        if not self.broken:
+            with suppress(OSError):
+                self._drive.write_back(self._lock.fd, start, end - start)
 
     def sync(self) -> None:
         """Make all that was written durable.
@@ -75,8 +92,9 @@ class OpenSegment:
         if self.broken:
             return
         try:
-            if self.size() > self.end:
+            if self.size() > self.end or self._allocated > self.end:
                 self._drive.truncate(self._lock.fd, self.end)
+                self._allocated = 0
         except OSError:
             self.broken = True
 

@@ -126,7 +126,7 @@ class SharedWriter:
     def _takes(self, batch: Batch) -> bool:
         if batch.extents:
             return batch.payload < _BATCH_BYTES
-        return not self._full(batch) and self._files.has_room(batch.opened.path.parent)  # looked at once a batch
+        return not self._full(batch) and self._files.room(batch.opened.path.parent) > 0  # looked at once a batch
 
     def _full(self, batch: Batch) -> bool:
         """Whether the segment ends before this batch. One that is new takes something, however long it may become."""
