@@ -58,6 +58,9 @@ class Pool:
         except FAILURES as error:
             self.fail(connection, error)
             raise explain(error) from error
+        except (asyncio.CancelledError, GeneratorExit):
+            connection.terminate()  # asyncpg would let the next caller wait until the database has given up too
+            raise
         finally:
             self.give_back(connection)
 

@@ -45,12 +45,7 @@ class Home:
             self._guard.check()
             if self.loop.is_closed():
                 raise Closed("the metadata store is closed")
-            try:
-                if asyncio.get_running_loop() is self.loop:
-                    return await coroutine
-            except RuntimeError:
-                pass
-            return await self._send(coroutine)
+            return await (coroutine if _running_loop() is self.loop else self._send(coroutine))
         finally:
             coroutine.close()
 
@@ -74,10 +69,7 @@ class Home:
     @property
     def elsewhere(self) -> bool:
         """Whether the calling thread may block for the home: it runs, on another thread."""
-        try:
-            return asyncio.get_running_loop() is not self.loop and self.loop.is_running()
-        except RuntimeError:
-            return self.loop.is_running()
+        return _running_loop() is not self.loop and self.loop.is_running()
 
     def check(self) -> None:
         """Raises `ForkedHandle`."""
@@ -99,3 +91,10 @@ class Home:
 
         self.loop.call_soon_threadsafe(self.spawn, carry())
         return completion
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
