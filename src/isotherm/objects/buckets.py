@@ -21,7 +21,7 @@ from isotherm.objects.layout import (
     versions_table,
 )
 from isotherm.objects.model import Bucket, Versioning
-from isotherm.objects.names import check_bucket, check_tags
+from isotherm.objects.names import check_bucket, check_limit, check_tags, encode_text
 from isotherm.objects.records import decode_bucket, encode_bucket
 
 _UPLOADS_A_TRANSACTION = 1_000
@@ -77,6 +77,8 @@ async def _delete_some(context: Context, name: str) -> bool:
 
 
 async def page(context: Context, *, prefix: str, after: str, limit: int) -> list[Bucket]:
+    limit = check_limit(limit)
+    encode_text(prefix), encode_text(after)
     start = bucket_row(context.tenant, max(prefix, after + "\0" if after else ""))
     end = successor(bucket_row(context.tenant, prefix))
     rows = await context.meta.range(start, end, limit)
@@ -85,6 +87,8 @@ async def page(context: Context, *, prefix: str, after: str, limit: int) -> list
 
 
 async def set_versioning(context: Context, name: str, versioning: Versioning) -> None:
+    if not isinstance(versioning, Versioning):
+        raise Invalid(f"Versioning is one of {', '.join(Versioning.__members__)}.", code="InvalidArgument")
     if versioning is Versioning.UNVERSIONED:
         raise Invalid("Versioning can be suspended, not taken back.", code="IllegalVersioningConfigurationException")
 

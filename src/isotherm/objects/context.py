@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from isotherm.clock import Clock
-from isotherm.errors import NotFound
+from isotherm.errors import Invalid, NotFound
 from isotherm.ids import Ids
 from isotherm.meta.port import Meta, Reader, Transaction
 from isotherm.objects.history import History
@@ -27,9 +27,12 @@ class Context:
     async def bucket(self, reader: Reader, name: str) -> Bucket:
         """Raises NotFound(NoSuchBucket), also for a name that no bucket can have."""
         try:
-            row = await reader.get(bucket_row(self.tenant, name)) if len(name) <= BUCKET_NAME_MOST else None
+            place = bucket_row(self.tenant, name) if len(name) <= BUCKET_NAME_MOST else None
         except UnicodeEncodeError:
-            row = None
+            place = None
+        except (AttributeError, TypeError):
+            raise Invalid(f"A bucket's name is a str, not {type(name).__name__}.", code="InvalidBucketName") from None
+        row = await reader.get(place) if place is not None else None
         if row is None:
             raise NotFound("The specified bucket does not exist.", code="NoSuchBucket", BucketName=name)
         return decode_bucket(row, name)

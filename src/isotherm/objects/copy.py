@@ -22,7 +22,7 @@ from isotherm.objects.model import (
     ReadCondition,
     Version,
 )
-from isotherm.objects.names import check_tags, encode_key
+from isotherm.objects.names import check_attributes, check_tags, encode_key
 from isotherm.objects.read import open_version
 from isotherm.objects.records import SHARED, Record, as_version, decode_record
 from isotherm.objects.tagging import plan_tags, read_tags
@@ -47,6 +47,8 @@ async def copy(
     raw_key = encode_key(key)
     if tags is not None:
         check_tags(tags, raw_key)
+    if attributes is not None:
+        check_attributes(attributes)
     if source == (bucket_name, key, None) and attributes is None:
         raise Invalid(
             "This copy request is illegal because it is trying to copy an object to itself without changing the "

@@ -15,6 +15,7 @@ from isotherm.meta.port import Ordinal, Transaction
 from isotherm.objects.context import Context
 from isotherm.objects.layout import FEED, version_id
 from isotherm.objects.model import Bucket, Change
+from isotherm.objects.names import check_limit, encode_text
 
 _VERSION = 1
 OWN_STAMP = ""  # the version is the one this commit made
@@ -54,9 +55,13 @@ async def changes(
     context: Context, after: str | None, *, bucket: str | None, prefix: str, limit: int
 ) -> tuple[Sequence[Change], str]:
     """See `Space.changes`."""
+    limit = check_limit(limit)
+    if bucket is not None:
+        encode_text(bucket)
+    encode_text(prefix)
     try:
         cursor = bytes.fromhex(after) if after else None
-    except ValueError:
+    except (ValueError, TypeError):
         raise Invalid("A cursor is 32 hexadecimal digits.", code="InvalidArgument", cursor=after) from None
     if cursor is not None and len(cursor) != 16:
         raise Invalid("A cursor is 32 hexadecimal digits.", code="InvalidArgument", cursor=after)

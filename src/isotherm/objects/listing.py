@@ -23,6 +23,7 @@ from isotherm.objects.layout import (
     versions_table,
 )
 from isotherm.objects.model import Bucket, Entry, Listing, Upload, UploadListing
+from isotherm.objects.names import check_limit, encode_text
 from isotherm.objects.records import as_entry, decode_upload, is_marker
 
 Payload = TypeVar("Payload")
@@ -100,6 +101,7 @@ async def list_objects(
     context: Context, bucket_name: str, *, prefix: str, delimiter: str, after: str, limit: int
 ) -> Listing:
     """See `Space.list`."""
+    limit = check_limit(limit)
     with context.meta.snapshot() as snapshot:
         bucket = await context.bucket(snapshot, bucket_name)
         table = live_table(context.tenant, bucket.id)
@@ -109,8 +111,10 @@ async def list_objects(
             pairs = await snapshot.range(table + key + tie, end, size)
             return [(row[skip:], _FIRST, value) for row, value in pairs]
 
-        walk = Walk(fetch, _raw(prefix), _raw(delimiter), limit)
-        start = _start(_raw(after), _raw(prefix), _raw(delimiter)) if after else _raw(prefix)
+        walk = Walk(fetch, encode_text(prefix), encode_text(delimiter), limit)
+        start = (
+            _start(encode_text(after), encode_text(prefix), encode_text(delimiter)) if after else encode_text(prefix)
+        )
         if limit:
             await walk.run(start, _FIRST)
     entries = [as_entry(value, key, True) for key, _, value in walk.rows]
@@ -159,6 +163,7 @@ async def list_versions(
     limit: int,
 ) -> Listing:
     """See `Space.list_versions`."""
+    limit = check_limit(limit)
     if after_version and not after:
         raise Invalid(
             "A version-id marker cannot be specified without a key marker.",
@@ -168,12 +173,15 @@ async def list_versions(
     with context.meta.snapshot() as snapshot:
         bucket = await context.bucket(snapshot, bucket_name)
         source = _VersionRows(context, snapshot, bucket)
-        walk = Walk(source.fetch, _raw(prefix), _raw(delimiter), limit)
-        key, tie = _raw(prefix), _FIRST
+        walk = Walk(source.fetch, encode_text(prefix), encode_text(delimiter), limit)
+        key, tie = encode_text(prefix), _FIRST
         if after and after_version:
-            key, tie = _raw(after), await _tie_after(context, snapshot, bucket, _raw(after), after_version)
+            key, tie = (
+                encode_text(after),
+                await _tie_after(context, snapshot, bucket, encode_text(after), after_version),
+            )
         elif after:
-            key = _start(_raw(after), _raw(prefix), _raw(delimiter))
+            key = _start(encode_text(after), encode_text(prefix), encode_text(delimiter))
         if limit:
             await walk.run(key, tie)
         entries = await _version_entries(context, snapshot, bucket, walk.rows)
@@ -231,6 +239,7 @@ async def list_uploads(
     limit: int,
 ) -> UploadListing:
     """See `Space.uploads`."""
+    limit = check_limit(limit)
     with context.meta.snapshot() as snapshot:
         bucket = await context.bucket(snapshot, bucket_name)
         table = uploads_table(context.tenant, bucket.id)
@@ -243,12 +252,12 @@ async def list_uploads(
                 rows.append((owner, row[len(table) + at :], value))
             return rows
 
-        walk = Walk(fetch, _raw(prefix), _raw(delimiter), limit)
-        key, tie = _raw(prefix), _FIRST
+        walk = Walk(fetch, encode_text(prefix), encode_text(delimiter), limit)
+        key, tie = encode_text(prefix), _FIRST
         if after and after_upload:
-            key, tie = _raw(after), _upload_bytes(after_upload) + b"\0"
+            key, tie = encode_text(after), _upload_bytes(after_upload) + b"\0"
         elif after:
-            key = _start(_raw(after), _raw(prefix), _raw(delimiter))
+            key = _start(encode_text(after), encode_text(prefix), encode_text(delimiter))
         if limit:
             await walk.run(key, tie)
     uploads: list[Upload] = [decode_upload(value, tie.hex(), key.decode()) for key, tie, value in walk.rows]
@@ -266,10 +275,3 @@ def _upload_bytes(text: str) -> bytes:
         return bytes.fromhex(text)
     except ValueError:
         raise Invalid("Invalid uploadId marker", code="InvalidArgument", ArgumentName="upload-id-marker") from None
-
-
-def _raw(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        raise Invalid("A prefix, delimiter or marker is not valid Unicode.", code="InvalidArgument") from None

@@ -27,7 +27,7 @@ from isotherm.objects.model import (
     Upload,
     Version,
 )
-from isotherm.objects.names import check_tags, encode_key
+from isotherm.objects.names import check_attributes, check_limit, check_tags, encode_key
 from isotherm.objects.read import open_version
 from isotherm.objects.records import decode_part, decode_upload, encode_part, encode_upload, etag_text
 from isotherm.objects.write import etag_of
@@ -52,6 +52,7 @@ async def create(
             f"An upload takes at most {_TAGS_BYTES_MOST} bytes of tags: set more when it is complete.",
             code="EntityTooLarge",
         )
+    check_attributes(attributes)
     if full_object and (algorithm is None or not supports_full_object(algorithm)):
         raise Invalid(
             "The FULL_OBJECT checksum type cannot be used with this checksum algorithm.", code="InvalidRequest"
@@ -85,7 +86,7 @@ async def put_part(
     context: Context, bucket_name: str, key: str, upload_id: str, number: int, body: Buffer | Body, digests: Digests
 ) -> Part:
     """See `Space.put_part`. A part sent again replaces the earlier one."""
-    if not 1 <= number <= PARTS_MOST:
+    if not isinstance(number, int) or not 1 <= number <= PARTS_MOST:
         raise Invalid(
             f"Part number must be an integer between 1 and {PARTS_MOST}, inclusive",
             code="InvalidArgument",
@@ -134,7 +135,7 @@ async def copy_part(
         opened = await open_version(context, *source, condition)
     with opened as reading:
         offset, length = source_range or (0, reading.version.size)
-        if offset + length > reading.version.size:
+        if offset < 0 or length < 0 or offset + length > reading.version.size:
             raise Invalid("The requested range is not satisfiable", code="InvalidRange")
         body = Body(reading.chunks(offset, length), length)
         part = await put_part(context, bucket, key, upload_id, number, body, Digests())
@@ -146,7 +147,9 @@ async def list_parts(
 ) -> tuple[Sequence[Part], bool]:
     """See `Space.parts`."""
     await find_upload(context, context.meta, bucket_name, key, upload_id)
-    found = await read_parts(context, context.meta, parse_upload_id(upload_id), after=after, limit=limit + 1)
+    limit = check_limit(limit)
+    manifest = parse_upload_id(upload_id)
+    found = await read_parts(context, context.meta, manifest, after=check_limit(after), limit=limit + 1)
     return found[:limit], len(found) > limit
 
 

@@ -28,7 +28,7 @@ from isotherm.objects.layout import (
 )
 from isotherm.objects.locate import locate
 from isotherm.objects.model import Found, Version
-from isotherm.objects.names import check_tags, encode_key
+from isotherm.objects.names import check_limit, check_tags, encode_key
 from isotherm.objects.records import NO_ID, Record, as_version, decode_record, decode_tag, encode_tag
 
 _INLINE_TAGS_MOST = 50
@@ -152,10 +152,9 @@ async def find(
     """
     if not tags:
         raise Invalid("Name at least one tag to find by.", code="InvalidArgument")
-    try:
-        prefixes = [tag_index(context.tenant, name, value) for name, value in tags.items()]
-    except UnicodeEncodeError:
-        raise Invalid("A tag is not valid Unicode.", code="InvalidTag") from None
+    check_tags(tags)
+    limit = check_limit(limit)
+    prefixes = [tag_index(context.tenant, name, value) for name, value in tags.items()]
     with context.meta.snapshot() as snapshot:
         ids = await names(context, snapshot)
         first, end = b"", b"\xff" * 9

@@ -33,7 +33,7 @@ from isotherm.objects.model import (
     Part,
     Version,
 )
-from isotherm.objects.names import check_tags, encode_key
+from isotherm.objects.names import check_attributes, check_tags, encode_key
 from isotherm.objects.records import (
     NO_ID,
     Record,
@@ -68,6 +68,7 @@ async def put(
     """See `Space.put`."""
     raw_key = encode_key(key)
     check_tags(tags, raw_key)
+    check_attributes(attributes)
     bucket = await context.bucket(context.meta, bucket_name)
     if condition.if_match is not None or condition.if_none_match is not None:
         row = await context.meta.get(live_row(context.tenant, bucket.id, raw_key))

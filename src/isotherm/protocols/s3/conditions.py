@@ -18,6 +18,8 @@ WRITE_HEADERS = frozenset({"if-match", "if-none-match"})
 
 _SOURCE = "x-amz-copy-source-"
 SOURCE_HEADERS = frozenset(_SOURCE + name for name in READ_HEADERS)
+_DIGITS_MOST = 19
+_BEYOND = 10**_DIGITS_MOST
 """Without the range: a copy of a whole object has none."""
 
 
@@ -87,12 +89,12 @@ def parse_range(text: str, size: int) -> tuple[int, int] | None:
     if not dash or not (first or last) or not _digits(first) or not _digits(last):
         return None
     if not first:
-        length = min(int(last), size)
+        length = min(_number(last), size)
         start, end = size - length, size - 1
     else:
-        start = int(first)
-        end = min(int(last), size - 1) if last else size - 1
-        if last and int(last) < start:
+        start = _number(first)
+        end = min(_number(last), size - 1) if last else size - 1
+        if last and _number(last) < start:
             return None
     if start > end:
         raise Invalid(
@@ -109,7 +111,7 @@ def parse_source_range(text: str) -> tuple[int, int]:
     """(offset, length) of x-amz-copy-source-range, which must be `bytes=first-last`. Raises Invalid(InvalidArgument)."""
     first, dash, last = text.removeprefix("bytes=").partition("-")
     if text.startswith("bytes=") and dash and first and last and _digits(first) and _digits(last):
-        start, end = int(first), int(last)
+        start, end = _number(first), _number(last)
         if start <= end:
             return start, end - start + 1
     raise Invalid(
@@ -122,4 +124,9 @@ def parse_source_range(text: str) -> tuple[int, int]:
 
 
 def _digits(text: str) -> bool:
-    return not text or (text.isascii() and text.isdigit() and len(text) <= 19)
+    return not text or (text.isascii() and text.isdigit())
+
+
+def _number(text: str) -> int:
+    """A position, however many digits it has; beyond any object's end one is as good as another."""
+    return int(text) if len(text) <= _DIGITS_MOST else min(int(text.lstrip("0")[: _DIGITS_MOST + 1] or "0"), _BEYOND)
