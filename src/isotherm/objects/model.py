@@ -43,8 +43,7 @@ class Algorithm(Enum):
     SHA256 = "SHA256"
 
 
-@dataclass(frozen=True, slots=True)
-class Checksum:
+class Checksum(msgspec.Struct, frozen=True):
     """`value` is the raw digest. `parts` is 0 for a checksum of the whole object, else the number of parts it is composed of."""
 
     algorithm: Algorithm
@@ -61,8 +60,7 @@ class Bucket:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(msgspec.Struct, frozen=True):
     """What a writer says of an object beside its bytes.
 
     `headers`: the system headers that are stored and given back, by lower-case name (content-type, cache-control,
@@ -70,8 +68,8 @@ class Attributes:
     x-amz-storage-class). `metadata`: user metadata by lower-case name without the x-amz-meta- prefix.
     """
 
-    headers: Mapping[str, str] = field(default_factory=dict)
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
+    metadata: Mapping[str, str] = {}
 
 
 class Version(msgspec.Struct, frozen=True):

@@ -15,8 +15,18 @@ import msgspec
 from awscrt.checksums import crc32c
 
 from isotherm.errors import Corrupt, Unsupported
-from isotherm.objects.layout import version_id
-from isotherm.objects.model import Algorithm, Attributes, Bucket, Checksum, Entry, Part, Upload, Version, Versioning
+from isotherm.objects.model import (
+    NULL_VERSION,
+    Algorithm,
+    Attributes,
+    Bucket,
+    Checksum,
+    Entry,
+    Part,
+    Upload,
+    Version,
+    Versioning,
+)
 from isotherm.segments.port import EXTENT_PACKED_BYTES, Extent, unpack_extents
 
 P = ParamSpec("P")
@@ -39,6 +49,7 @@ _SEAL = struct.Struct(">BI")  # format version, crc32c of what follows
 _FIXED = struct.Struct(">BQQ16sHH8sIBB")
 _STAMPED = struct.Struct(">16sBIBQQ16sHH8sIBB")  # stamp, seal and fixed fields of a version's row
 _AT_FLAGS = _STAMP_BYTES + _SEAL.size
+_STAMPED_BYTES = _STAMPED.size
 
 _ALGORITHMS = (None, Algorithm.CRC32, Algorithm.CRC32C, Algorithm.CRC64NVME, Algorithm.SHA1, Algorithm.SHA256)
 _ALGORITHM_NUMBERS = {algorithm: number for number, algorithm in enumerate(_ALGORITHMS)}
@@ -85,15 +96,19 @@ def _seal(content: bytes) -> bytes:
     return _SEAL.pack(VERSION, crc32c(content)) + content
 
 
-def _unseal(row: bytes, at: int = 0) -> bytes:
-    """What the seal that begins at `at` holds. Raises struct.error, Corrupt, Unsupported."""
-    version, check = _SEAL.unpack_from(row, at)
+def _unseal(row: bytes) -> bytes:
+    """What the seal that begins `row` holds. Raises struct.error, Corrupt, Unsupported."""
+    version, check = _SEAL.unpack_from(row)
+    content = row[_SEAL.size :]
+    _check_seal(version, check, content)
+    return content
+
+
+def _check_seal(version: int, check: int, content: bytes) -> None:
     if version != VERSION:
         raise Unsupported(f"a record of format {version}; this program reads {VERSION}")
-    content = row[at + _SEAL.size :]
     if crc32c(content) != check:
         raise Corrupt("a record does not match its checksum")
-    return content
 
 
 def etag_text(etag: bytes, etag_parts: int) -> str:
@@ -139,17 +154,18 @@ def decode_record(row: bytes) -> Record:
         Corrupt: it is not one. Unsupported: of a later format version.
     """
     try:
-        content = _unseal(row, _STAMP_BYTES)
-        flags, size, modified, etag, etag_parts, parts, reference, tag_count, kind, count = _FIXED.unpack_from(content)
-        at = _FIXED.size
-        end = at + count * EXTENT_PACKED_BYTES
-        extents = tuple(unpack_extents(content[at:end]))
+        (stamp, version, check, flags, size, modified, etag, etag_parts, parts, reference, tag_count, kind, count) = (
+            _STAMPED.unpack_from(row)
+        )
+        _check_seal(version, check, row[_AT_FLAGS:])
+        end = _STAMPED_BYTES + count * EXTENT_PACKED_BYTES
+        extents = tuple(unpack_extents(row[_STAMPED_BYTES:end]))
         manifest = tag_set = b""
         if flags & MANIFEST:
-            manifest, end = content[end : end + 16], end + 16
+            manifest, end = row[end : end + 16], end + 16
         if flags & TAG_SET:
-            tag_set, end = content[end : end + 16], end + 16
-        rest = _decode_rest(content[end:])
+            tag_set, end = row[end : end + 16], end + 16
+        rest = _decode_rest(row[end:])
         checksum = None
         if kind:
             algorithm = _ALGORITHMS[kind & ~_COMPOSITE]
@@ -172,7 +188,7 @@ def decode_record(row: bytes) -> Record:
         Attributes(rest.headers, rest.metadata),
         rest.tags,
         checksum,
-        row[:_STAMP_BYTES],
+        stamp,
     )
 
 
@@ -191,15 +207,16 @@ def _flags(row: bytes) -> int:
 
 
 def as_version(record: Record, key: str, *, latest: bool) -> Version:
+    flags, stamp, etag, parts = record.flags, record.stamp, record.etag, record.etag_parts
     return Version(
         key,
-        record.stamp,
-        version_id(record.stamp, record.null),
+        stamp,
+        NULL_VERSION if flags & NULL else stamp.hex(),
         latest,
-        record.marker,
+        flags & MARKER != 0,
         record.size,
         record.modified_ms,
-        etag_text(record.etag, record.etag_parts),
+        f"{etag.hex()}-{parts}" if parts else etag.hex(),
         record.attributes,
         record.checksum,
         record.parts,
@@ -207,7 +224,7 @@ def as_version(record: Record, key: str, *, latest: bool) -> Version:
         record.extents,
         record.manifest,
         None if record.tag_set else record.tags,
-        bool(record.flags & SHARED),
+        flags & SHARED != 0,
     )
 
 

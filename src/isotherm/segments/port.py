@@ -20,9 +20,10 @@ from __future__ import annotations
 import struct
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
+
+import msgspec
 
 from isotherm.meta.port import Prerequisite, Reader, Transaction
 
@@ -41,8 +42,7 @@ class Media(Enum):
     CAPACITY = "capacity"
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(msgspec.Struct, frozen=True, gc=False):
     """Where payload lies.
 
     `offset` is of the first payload byte in the segment. `check` is the crc32c of the payload when it is at most one

@@ -60,7 +60,7 @@ def _admit(endpoint: S3Endpoint, exchange: Exchange, head: Head, find: Find | No
             raise refusals.bad_bucket()
     query = decoded_query(head.query) if head.query else []
     proof = endpoint.authenticator.authenticate(head, query, exchange.now_ms, find)
-    credential = proof.credential
+    credential, headers = proof.credential, head.headers
     exchange.tenant = credential.tenant
     exchange.access_key = credential.access_key
     trailers: dict[str, str] = {}
@@ -75,7 +75,7 @@ def _admit(endpoint: S3Endpoint, exchange: Exchange, head: Head, find: Find | No
         body = Body(inlet, size, inlet.hand_over)
     encoding = headers.get("content-encoding")
     if encoding is not None and "aws-chunked" in encoding.lower():
-        headers["content-encoding"] = without_aws_chunked(encoding)
+        headers = {**headers, "content-encoding": without_aws_chunked(encoding)}
         if not headers["content-encoding"]:
             del headers["content-encoding"]
     exchange.request = request = Request(

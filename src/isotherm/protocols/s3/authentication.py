@@ -7,12 +7,13 @@ loop's thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
+import msgspec
+
 from isotherm.protocols.s3 import presigned, refusals, sigv2, sigv4, sigv4a
-from isotherm.protocols.s3.parsing import Head, bucket_of_host
+from isotherm.protocols.s3.parsing import Head, Section, bucket_of_host
 from isotherm.protocols.s3.sigv4 import UNSIGNED_PAYLOAD, Claim
 from isotherm.protocols.s3.timestamps import parse_any, render_basic, render_extended
 from isotherm.tenancy.identity import Credential
@@ -33,8 +34,31 @@ class Credentials(Protocol):
 Find = Callable[[str], Credential | None]
 
 
-@dataclass(slots=True)
-class Proof:
+class Signed:
+    """What a request says of its signature but for the signature itself: a section of headers says it once for many requests.
+
+    `payload` and `region` are those of a `Proof`. `lead` and `tail` belong to what is signed: the string to sign begins with one,
+    the canonical request ends with the other.
+    """
+
+    __slots__ = ("claim", "lead", "moment", "moment_ms", "payload", "region", "tail")
+
+    def __init__(self, claim: Claim, moment: str, moment_ms: int) -> None:
+        self.claim = claim
+        self.moment = moment
+        self.moment_ms = moment_ms
+        self.region = claim.region
+        self.lead = f"{claim.algorithm}\n{moment}\n{claim.scope}\n"
+        self.payload = self.tail = ""
+
+    def complete(self, headers: Mapping[str, str], payload: str) -> None:
+        """Raises Denied for x-amz-* headers that are not signed."""
+        sigv4.demand_signed(headers, self.claim)
+        self.payload = payload
+        self.tail = f"{sigv4.canonical_headers(headers, self.claim.names)}\n\n{self.claim.signed}\n{payload}"
+
+
+class Proof(msgspec.Struct):
     """An authenticated request. `payload` is what was signed for the body: a hash, or one of S3's words.
 
     `moment`, the claim's scope and `signature` seed the chain of chunk signatures. `region` is a set of them under SigV4A.
@@ -70,7 +94,7 @@ class Authenticator:
             NotAtHand: look the credential up and call again, with the query as it was.
         """
         find = find or self.credentials.find
-        authorization = head.headers.get("authorization")
+        authorized = head.section.authorization or head.signature
         if query:
             names = {name for name, _ in query}
             of_query = None
@@ -79,53 +103,64 @@ class Authenticator:
             elif "Signature" in names and "AWSAccessKeyId" in names:
                 of_query = self._of_version_2
             if of_query is not None:
-                if authorization is not None:
+                if authorized:
                     raise refusals.invalid_argument(
                         "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string "
                         "parameter or the Authorization header should be specified",
                         ArgumentName="Authorization",
                     )
                 return of_query(head, query, now_ms, find)
-        if not authorization:
+        if not authorized:
             raise refusals.anonymous()
-        return self._of_header(head, query, authorization, now_ms, find)
+        return self._of_header(head, query, now_ms, find)
 
-    def _of_header(
-        self, head: Head, query: list[tuple[str, str]], authorization: str, now_ms: int, find: Find
-    ) -> Proof:
-        prefix, _, signature = authorization.rpartition("Signature=")
-        claim = self._claims.get(prefix)
-        new = claim is None
+    def _of_header(self, head: Head, query: list[tuple[str, str]], now_ms: int, find: Find) -> Proof:
+        section, signature = head.section, head.signature
+        signed = section.signed
+        new = signed is None
+        if signed is None:
+            signed, signature = self._read(section, signature)
+        credential = _found(find, signed.claim.access_key)
+        if abs(now_ms - signed.moment_ms) > self._skew_s * 1000:
+            raise refusals.skewed(signed.moment, render_extended(now_ms), self._skew_s)
+        if new:
+            payload = section.headers.get("x-amz-content-sha256")
+            if payload is None:
+                raise refusals.invalid_request("Missing required header for this request: x-amz-content-sha256")
+            signed.complete(section.headers, payload)
+        self._verify(head, query, credential, signed, signature)
+        if new:
+            self._demand_region(section, signed)
+            if signature == head.signature:  # nothing follows it
+                self._keep(section, signed)
+        return Proof(credential, signed.claim, signed.region, signed.payload, signed.moment, signature)
+
+    def _read(self, section: Section, signature: str) -> tuple[Signed, str]:
+        """What a section that has not been seen before says, and its signature."""
+        claim = self._claims.get(section.authorization)
         if claim is None:
-            last = signature
-            claim, signature = _parse(authorization)
-            new = last == signature  # a claim is kept only where nothing follows the signature
-        headers = head.headers
-        if "x-amz-security-token" in headers:
+            claim, signature = _parse(section.authorization + signature)
+        if "x-amz-security-token" in section.headers:
             raise refusals.invalid_token()
-        moment, moment_ms = self._moment_of(headers)
+        moment, moment_ms = self._moment_of(section.headers)
         if moment[:8] != claim.date:
             raise refusals.malformed_authorization(
                 f'Invalid credential date "{claim.date}". This date is not the same as X-Amz-Date: "{moment[:8]}"'
             )
-        credential = _found(find, claim.access_key)
-        if abs(now_ms - moment_ms) > self._skew_s * 1000:
-            raise refusals.skewed(moment, render_extended(now_ms), self._skew_s)
-        payload = headers.get("x-amz-content-sha256")
-        if payload is None:
-            raise refusals.invalid_request("Missing required header for this request: x-amz-content-sha256")
-        sigv4.demand_signed(headers, claim)
-        self.verify(head, query, claim, credential, payload, moment, signature)
-        if new:
+        return Signed(claim, moment, moment_ms), signature
+
+    def _demand_region(self, section: Section, signed: Signed) -> None:
+        if signed.claim.algorithm == sigv4a.ALGORITHM:
+            signed.region = section.headers.get("x-amz-region-set", "")
+            if not signed.region:
+                raise refusals.malformed_authorization("the X-Amz-Region-Set header is missing")
+
+    def _keep(self, section: Section, signed: Signed) -> None:
+        section.signed = signed
+        if section.authorization not in self._claims:
             if len(self._claims) >= _CLAIMS_MOST:
                 self._claims.clear()
-            self._claims[prefix] = claim
-        region = claim.region
-        if claim.algorithm == sigv4a.ALGORITHM:
-            region = headers.get("x-amz-region-set", "")
-            if not region:
-                raise refusals.malformed_authorization("the X-Amz-Region-Set header is missing")
-        return Proof(credential, claim, region, payload, moment, signature)
+            self._claims[section.authorization] = signed.claim
 
     def _of_query(self, head: Head, query: list[tuple[str, str]], now_ms: int, find: Find) -> Proof:
         asked = presigned.parse(query)
@@ -133,14 +168,16 @@ class Authenticator:
             raise refusals.invalid_token()
         credential = _found(find, asked.claim.access_key)
         presigned.demand_valid(asked, now_ms, self._skew_s)
-        sigv4.demand_signed(head.headers, asked.claim)
+        signed = Signed(asked.claim, asked.moment, asked.moment_ms)
         payload = head.headers.get("x-amz-content-sha256") or asked.payload or UNSIGNED_PAYLOAD
-        signed = [pair for pair in query if pair[0] != "X-Amz-Signature"]
-        self.verify(head, signed, asked.claim, credential, payload, asked.moment, asked.signature)
-        presigned.promote(query, head.headers)
+        signed.complete(head.headers, payload)
+        pairs = [pair for pair in query if pair[0] != "X-Amz-Signature"]
+        self._verify(head, pairs, credential, signed, asked.signature)
+        head.headers = presigned.promote(query, head.headers)
         return Proof(credential, asked.claim, asked.region, payload, asked.moment, asked.signature)
 
     def _of_version_2(self, head: Head, query: list[tuple[str, str]], now_ms: int, find: Find) -> Proof:
+        head.headers = head.headers.copy()
         access_key, expires, signature = sigv2.carry(query, head.headers)
         if "x-amz-security-token" in head.headers:
             raise refusals.invalid_token()
@@ -163,15 +200,8 @@ class Authenticator:
         self._moment = found = (render_basic(moment_ms), moment_ms)
         return found
 
-    def verify(
-        self,
-        head: Head,
-        query: list[tuple[str, str]],
-        claim: Claim,
-        credential: Credential,
-        payload: str,
-        moment: str,
-        signature: str,
+    def _verify(
+        self, head: Head, query: list[tuple[str, str]], credential: Credential, signed: Signed, signature: str
     ) -> None:
         """Raises Denied (SignatureDoesNotMatch) unless `signature` is of this request.
 
@@ -179,17 +209,14 @@ class Authenticator:
         (%2F, %7E) sign what they send.
         """
         asked = sigv4.canonical_query(query) if query else ""
-        rest = f"{asked}\n{sigv4.canonical_headers(head.headers, claim.names)}\n\n{claim.signed}\n{payload}"
         path = sigv4.canonical_path(head.path)
-        canonical = f"{head.method}\n{path}\n{rest}"
-        text = sigv4.string_to_sign(claim.algorithm, moment, claim.scope, canonical)
-        if self._fits(claim, credential, text, signature):
+        canonical = f"{head.method}\n{path}\n{asked}\n{signed.tail}"
+        text = sigv4.string_to_sign(signed.lead, canonical)
+        if self._fits(signed.claim, credential, text, signature):
             return
         if path != head.path:
-            sent = f"{head.method}\n{head.path}\n{rest}"
-            if self._fits(
-                claim, credential, sigv4.string_to_sign(claim.algorithm, moment, claim.scope, sent), signature
-            ):
+            sent = f"{head.method}\n{head.path}\n{asked}\n{signed.tail}"
+            if self._fits(signed.claim, credential, sigv4.string_to_sign(signed.lead, sent), signature):
                 return
         raise refusals.wrong_signature(credential.access_key, signature, text, canonical)
 

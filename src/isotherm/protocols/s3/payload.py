@@ -71,14 +71,12 @@ def check_for(
         Invalid: a payload word this server does not know, or a hash that cannot be that of no body; headers that lack.
     """
     payload = proof.payload
-    if payload == UNSIGNED_PAYLOAD:
+    if payload == UNSIGNED_PAYLOAD or (payload == EMPTY_SHA256 and not head.length and not head.chunked):
         return None, head.length
     if _HASH(payload) is not None:
         if head.chunked or head.length:
             return HashCheck(payload), head.length
-        if payload != EMPTY_SHA256:
-            raise refusals.wrong_payload_hash(payload, EMPTY_SHA256)
-        return None, head.length
+        raise refusals.wrong_payload_hash(payload, EMPTY_SHA256)
     variant = _VARIANTS.get(payload)
     if variant is None:
         raise refusals.invalid_argument(

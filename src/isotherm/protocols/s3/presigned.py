@@ -113,13 +113,14 @@ def demand_valid(asked: Presigned, now_ms: int, skew_s: int) -> None:
         )
 
 
-def promote(query: list[tuple[str, str]], headers: dict[str, str]) -> None:
-    """Take the signature out of `query`, and let its other x-amz-* parameters be headers. Changes both.
+def promote(query: list[tuple[str, str]], headers: dict[str, str]) -> dict[str, str]:
+    """Take the signature out of `query`, which it changes; `headers` with its other x-amz-* parameters.
 
     Raises:
         Invalid: a header says something else than the parameter of its name.
     """
     rest = []
+    headers = headers.copy()
     for name, value in query:
         lower = name.lower()
         if name in _OWN:
@@ -129,3 +130,4 @@ def promote(query: list[tuple[str, str]], headers: dict[str, str]) -> None:
         elif headers.setdefault(lower, value) != value:
             raise refusals.invalid_request(f"The header {lower} and the query parameter {name} contradict each other.")
     query[:] = rest
+    return headers

@@ -10,6 +10,7 @@ Pure, but for `SigningKeys`, a bounded cache used on one loop's thread.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from hmac import compare_digest, digest
@@ -110,7 +111,7 @@ def _encoded(text: str) -> str:
     return text if _PLAIN_NAME(text) is not None else quote(text, safe="-._~")
 
 
-def canonical_headers(headers: dict[str, str], names: tuple[str, ...]) -> str:
+def canonical_headers(headers: Mapping[str, str], names: tuple[str, ...]) -> str:
     """`name:value` lines; a header that is signed but absent counts as empty. Runs of blanks count as one."""
     lines = "\n".join([f"{name}:{headers.get(name, '')}" for name in names])
     if "  " in lines or "\t" in lines:
@@ -118,7 +119,7 @@ def canonical_headers(headers: dict[str, str], names: tuple[str, ...]) -> str:
     return lines
 
 
-def demand_signed(headers: dict[str, str], claim: Claim) -> None:
+def demand_signed(headers: Mapping[str, str], claim: Claim) -> None:
     """Refuse x-amz-* headers that are not signed: somebody on the way may have added them."""
     signed = claim.amz
     if "\n".join(headers).count("x-amz-") == len(signed) and headers.keys() >= signed:
@@ -130,8 +131,9 @@ def demand_signed(headers: dict[str, str], claim: Claim) -> None:
         )
 
 
-def string_to_sign(algorithm: str, moment: str, scope: str, canonical: str) -> str:
-    return f"{algorithm}\n{moment}\n{scope}\n{sha256(canonical.encode('latin-1')).hexdigest()}"
+def string_to_sign(lead: str, canonical: str) -> str:
+    """`lead`: the lines of algorithm, moment and scope."""
+    return lead + sha256(canonical.encode("latin-1")).hexdigest()
 
 
 def signing_key(secret: str, scope: str) -> bytes:
