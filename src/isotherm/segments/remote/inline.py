@@ -36,17 +36,16 @@ _PLACE = struct.Struct(">QQ")
 _DROPPED_A_TRANSACTION = 500
 
 
-class InlineExtent(Extent):
+class InlineExtent(Extent, frozen=True, eq=False):
     """An extent that carries its payload until it is referred to. Equal to one that does not."""
-
-    __slots__ = ("payload",)
 
     payload: bytes
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Extent) and self.pack() == other.pack()
 
-    __hash__ = Extent.__hash__
+    def __hash__(self) -> int:
+        return hash(Extent(self.segment, self.offset, self.length, self.check))
 
 
 def is_inline(extent: Extent) -> bool:
@@ -58,9 +57,7 @@ def inline(data: Buffer, ids: Ids) -> InlineExtent:
     payload = bytes(data)
     drawn = ids.token(12)
     segment = int.from_bytes(drawn[:4], "big") or 1
-    extent = InlineExtent(segment, int.from_bytes(drawn[4:], "big"), len(payload), crc32c(payload))
-    object.__setattr__(extent, "payload", payload)
-    return extent
+    return InlineExtent(segment, int.from_bytes(drawn[4:], "big"), len(payload), crc32c(payload), payload)
 
 
 def value_key(extent: Extent) -> bytes:
