@@ -152,9 +152,11 @@ async def find(
     """
     if not tags:
         raise Invalid("Name at least one tag to find by.", code="InvalidArgument")
-    check_tags(tags)
     limit = check_limit(limit)
-    prefixes = [tag_index(context.tenant, name, value) for name, value in tags.items()]
+    try:
+        prefixes = [tag_index(context.tenant, name, value) for name, value in tags.items()]
+    except (UnicodeEncodeError, AttributeError):
+        raise Invalid("Tags are a mapping of str of valid Unicode to such.", code="InvalidTag") from None
     with context.meta.snapshot() as snapshot:
         ids = await names(context, snapshot)
         first, end = b"", b"\xff" * 9
