@@ -70,6 +70,5 @@ async def _committer(processes: Mapping[str, Slot], clock: Clock) -> str | None:
 
 
 async def _room(engines: Engines, free_bytes: Callable[[Path], int]) -> str | None:
-    places = (engines.directory.path, *engines.settings.performance, *engines.settings.capacity)
-    full = [str(place) for place in places if await offload(free_bytes, place) < FREE_BYTES_LEAST]
+    full = [str(place) for place in engines.roots if await offload(free_bytes, place) < FREE_BYTES_LEAST]
     return f"less than {FREE_BYTES_LEAST >> 20} MiB are free on {', '.join(full)}" if full else None

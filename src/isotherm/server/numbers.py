@@ -46,7 +46,7 @@ class Numbers:
             "isotherm_disk_free_bytes",
             "Bytes free where data lies.",
             "gauge",
-            [({"directory": str(path)}, self.free_bytes(path)) for path in self._places()],
+            [({"directory": str(path)}, self.free_bytes(path)) for path in self.engines.roots],
         )
         yield self._moved(processes["mover"])
         store = {"version": self.program, "store": self.engines.directory.store_id}
@@ -60,10 +60,6 @@ class Numbers:
             "counter",
             [({"what": what}, count) for what, count in counts],
         )
-
-    def _places(self) -> list[Path]:
-        settings = self.engines.settings
-        return [self.engines.directory.path, *settings.performance, *settings.capacity]
 
     def _processes(self, processes: Mapping[str, Slot]) -> Iterator[Measured]:
         restarts: dict[str, int] = json.loads(self.board.slots[-1].read() or b"{}")

@@ -28,6 +28,7 @@ from isotherm.movers.round import Rounds
 from isotherm.objects.layout import ROOT_TENANT
 from isotherm.objects.space import Space
 from isotherm.segments.local import LocalSegments
+from isotherm.segments.places import segment_places
 from isotherm.segments.port import Media
 from isotherm.segments.remote.anchor import anchored
 from isotherm.segments.upkeep import Upkeep
@@ -38,17 +39,29 @@ from isotherm.tenancy.keystore import ROOT, FileKeys
 LOCAL = "local"
 """Where segments lie, as a database's row of its store tells: in the data directory of its only node."""
 
+_Places = Mapping[Media, Sequence[Path]]
+
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """The engines of one opened data directory. Close once, when nothing uses them any more."""
+    """The engines of one opened data directory. Close once, when nothing uses them any more.
+
+    `places` are all directories of segments, those within the data directory first.
+    """
 
     settings: Settings
     directory: DataDirectory
+    places: _Places
     meta: Engine
     segments: Upkeep
     clock: Clock
     ids: Ids
+
+    @property
+    def roots(self) -> list[Path]:
+        """The data directory, and every directory of segments outside of it."""
+        home = self.directory.path
+        return [home, *(path for paths in self.places.values() for path in paths if not path.is_relative_to(home))]
 
     def space(self, tenant: int = ROOT_TENANT) -> Space:
         """The objects of a tenant."""
@@ -62,9 +75,8 @@ class Engines:
     def opened(self) -> OpenedStore:
         """The store as maintenance commands take it."""
         of, device = self.directory, SystemDrive()
-        directories = {} if self.settings.bucket else _directories(self.settings, of)
         return OpenedStore(
-            of.store_id, of.created_ms, of.path, self.meta, self.segments, directories, self.clock, self.ids, device
+            of.store_id, of.created_ms, of.path, self.meta, self.segments, self.places, self.clock, self.ids, device
         )
 
     def rounds(self, stopping: Callable[[], bool] = lambda: False) -> Rounds:
@@ -125,14 +137,15 @@ async def compose_here(
     try:
         if kind == "postgresql":
             directory = await _claimed(settings, directory, meta, ids)
-        segments = await _segments(settings, directory, meta, clock, ids)
+        places = {} if settings.bucket else _places(settings, directory, ids)
+        segments = await _segments(settings, places, meta, clock, ids)
     except BaseException:
         meta.close()
         raise
-    return Engines(settings, directory, meta, segments, clock, ids)
+    return Engines(settings, directory, places, meta, segments, clock, ids)
 
 
-async def _segments(settings: Settings, directory: DataDirectory, meta: Meta, clock: Clock, ids: Ids) -> Upkeep:
+async def _segments(settings: Settings, places: _Places, meta: Meta, clock: Clock, ids: Ids) -> Upkeep:
     if settings.bucket:
         from isotherm.segments.remote.bucket import Bucket
         from isotherm.segments.remote.engine import RemoteSegments
@@ -144,8 +157,7 @@ async def _segments(settings: Settings, directory: DataDirectory, meta: Meta, cl
             "this store keeps its data in a bucket. Name it: --segments s3://…, or ISOTHERM_SEGMENTS, or in a program "
             "isotherm.open(path, settings=Settings(path, bucket=…))"
         )
-    media = _directories(settings, directory)
-    return LocalSegments.open(media, meta, clock=clock, ids=ids, drive=SystemDrive(), settings=settings.segments)
+    return LocalSegments.open(places, meta, clock=clock, ids=ids, drive=SystemDrive(), settings=settings.segments)
 
 
 def _keys(settings: Settings, directory: DataDirectory, ids: Ids) -> FileKeys:
@@ -196,8 +208,7 @@ async def _claimed(settings: Settings, directory: DataDirectory, meta: Meta, ids
     return claim_directory(directory, theirs.store, theirs.created_ms, program=__version__, ids=ids)
 
 
-def _directories(settings: Settings, directory: DataDirectory) -> Mapping[Media, Sequence[Path]]:
-    return {
-        Media.PERFORMANCE: [directory.performance, *settings.performance],
-        Media.CAPACITY: [directory.capacity, *settings.capacity],
-    }
+def _places(settings: Settings, directory: DataDirectory, ids: Ids) -> _Places:
+    own = {Media.PERFORMANCE: [directory.performance], Media.CAPACITY: [directory.capacity]}
+    named = {Media.PERFORMANCE: settings.performance, Media.CAPACITY: settings.capacity}
+    return segment_places(directory.path, directory.store_id, own, named, ids)
