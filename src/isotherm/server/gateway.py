@@ -16,6 +16,7 @@ import uvloop
 
 from isotherm.devices.appending import AppendedFile
 from isotherm.devices.board import State
+from isotherm.devices.processes import raise_descriptor_limit
 from isotherm.errors import Invalid
 from isotherm.protocols.s3.access_log import AccessLog
 from isotherm.protocols.s3.counters import CELLS, Counters
@@ -66,6 +67,11 @@ async def _told(duty: Duty, engines: Engines, credentials: Credentials) -> dict[
     return {"access_key": provided.access_key, "made": provided.made}
 
 
+def connections_most(descriptors: int) -> int:
+    """How many connections a process that may open so many files takes: each may need its socket, a copy of it and a file."""
+    return min(S3Settings().connections_most, descriptors // 3)
+
+
 def _endpoint(duty: Duty, engines: Engines, credentials: Credentials) -> S3Endpoint:
     server = duty.settings.server
     log = AppendedFile(engines.directory.access_log, duty.clock) if server.access_log else None
@@ -74,7 +80,7 @@ def _endpoint(duty: Duty, engines: Engines, credentials: Credentials) -> S3Endpo
         space_of=functools.lru_cache(maxsize=1_024)(engines.space),
         dispatch=dispatch,
         render_error=render_error,
-        settings=S3Settings(domains=server.domains),
+        settings=S3Settings(domains=server.domains, connections_most=connections_most(raise_descriptor_limit())),
         clock=duty.clock,
         ids=duty.ids,
         log=duty.log,

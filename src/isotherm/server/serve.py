@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from isotherm.clock import Clock, SystemClock
 from isotherm.devices import locks
@@ -40,7 +41,8 @@ def serve(settings: Settings, program: str) -> int:
     clock, ids = SystemClock(), SystemIds()
     log = Log(SUPERVISOR, clock, least=Level[settings.server.log.upper()])
     directory = open_directory(settings.data, program=program, clock=clock, ids=ids, meta_kind=settings.meta_kind)
-    raise_descriptor_limit()
+    kept = min(settings.segments.descriptors, raise_descriptor_limit() // 8)
+    settings = replace(settings, segments=replace(settings.segments, descriptors=kept))
     with _only_server(directory, settings, clock) as (server_lock, patience_s):
         return _Serving(settings, program, directory, server_lock, clock, ids, log).run(patience_s)
 

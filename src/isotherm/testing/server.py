@@ -38,6 +38,7 @@ class RunningServer:
         options: further options of `isotherm serve`.
         gateways: gateway processes.
         start_s, stop_s: how long starting and stopping may take at most.
+        under: a command that becomes the server it is given, as `prlimit` does.
     """
 
     def __init__(
@@ -48,9 +49,11 @@ class RunningServer:
         gateways: int = 1,
         start_s: float = 30.0,
         stop_s: float = 40.0,
+        under: Sequence[str] = (),
     ) -> None:
         self.data = Path(data)
         self._options = [*options, "--gateways", str(gateways)]
+        self._under = under
         self._start_s = start_s
         self._stop_s = stop_s
         self._process: subprocess.Popen[bytes] | None = None
@@ -73,7 +76,7 @@ class RunningServer:
         Raises:
             Unavailable: it ended, or took too long; the message holds what it logged.
         """
-        command = [sys.executable, "-m", "isotherm.cli", "serve", "--data", str(self.data)]
+        command = [*self._under, sys.executable, "-m", "isotherm.cli", "serve", "--data", str(self.data)]
         command += ["--port", "0", "--admin-port", "0", *self._options]
         self._process = spawn_logged(command, self._printed, self._logged)
         self.until(self._announced, self._start_s, "the server did not start")

@@ -258,7 +258,7 @@ def test_pipelined_requests_wait_in_the_socket_while_one_is_answered():
         writer.write(b"".join(requests))
         for _ in range(50):
             await asyncio.sleep(0)
-        [connection] = wire.roster._connections
+        [connection] = wire.roster
         waiting = len(connection._ahead)
         gate.set()
         writer.write_eof()
@@ -310,7 +310,7 @@ def test_a_verb_is_cancelled_when_its_client_resets_the_connection():
         writer.write(sign("GET", "/b/k") + b"GET")
         await begun.wait()
         writer.transport.abort()
-        [connection] = wire.roster._connections
+        [connection] = wire.roster
         connection.abort()
         await ended.wait()
         return wire.logged()

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from contextlib import suppress
 
 import pytest
 
@@ -20,12 +21,17 @@ async def ask(reader, writer, request):
     return answer
 
 
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    return certify(tmp_path_factory.mktemp("tls"))
+
+
 def test_connections_are_served_with_small_delays_off():
     async def conversation():
         async with Served(Wire()) as served:
             reader, writer = await served.connect()
             answer = await ask(reader, writer, sign("PUT", "/b/k", body=b"hello"))
-            [connection] = served.gateway.roster._connections
+            [connection] = served.gateway.roster
             peer = connection._transport.get_extra_info("socket")
             assert peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
             writer.close()
@@ -102,6 +108,43 @@ def test_beyond_the_limit_idle_connections_make_room_and_busy_ones_do_not():
     assert run(conversation()).body == b"third"
 
 
+def test_beyond_the_limit_strangers_make_room_before_clients():
+    async def conversation():
+        async with Served(Wire(settings=S3Settings(connections_most=2))) as served:
+            client = await served.connect()
+            await ask(*client, sign("GET", "/b/k"))
+            stranger = await served.connect()
+            stranger[1].write(sign("GET", "/b/half")[:20])
+            await served.accepted(2)
+            served.gateway.roster.now += 2
+            third = await served.connect()
+            answer = await ask(*third, sign("GET", "/b/third"))
+            with suppress(ConnectionResetError):
+                assert await stranger[0].read() == b""
+            again = await ask(*client, sign("GET", "/b/again"))
+            return answer.status, again.status
+
+    assert run(conversation()) == (200, 200)
+
+
+def test_beyond_the_limit_handshakes_that_do_not_get_on_make_room(certificate):
+    async def conversation():
+        wire = Wire(settings=S3Settings(connections_most=2))
+        async with Served(wire, tls=certificate.server) as served:
+            silent = [await served.connect() for _ in range(2)]
+            await served.accepted(2)
+            served.gateway.roster.now += 2
+            reader, writer = await served.connect(ssl=certificate.client)
+            answer = await ask(reader, writer, sign("GET", "/b/k"))
+            with suppress(ConnectionResetError):
+                assert await silent[0][0].read() == b""
+            writer.close()
+            silent[1][1].close()
+            return answer.status, wire.said
+
+    assert run(conversation()) == (200, [])
+
+
 def test_draining_finishes_what_is_under_way_and_takes_nothing_new():
     async def conversation():
         gate = asyncio.Event()
@@ -150,11 +193,6 @@ def test_draining_cuts_off_what_does_not_finish():
             return finished, await reader.read(), served.gateway.connections
 
     assert run(conversation()) == (False, b"", 0)
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    return certify(tmp_path_factory.mktemp("tls"))
 
 
 def test_tls_serves_all_that_plain_http_does(certificate, tmp_path):

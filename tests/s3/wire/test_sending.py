@@ -285,7 +285,7 @@ def test_a_reader_that_goes_leaves_nothing_open(stored, in_memory):
             await reader.readexactly(100_000)
             writer.transport.abort()
             while len(wire.roster):
-                for connection in list(wire.roster._connections):
+                for connection in list(wire.roster):
                     connection.abort()
                 await asyncio.sleep(0)
         while descriptors(stored) > before:  # noqa: ASYNC110  # there is no event for it

@@ -22,7 +22,7 @@ from isotherm.protocols.s3 import refusals
 from isotherm.protocols.s3.admission import Later, admit
 from isotherm.protocols.s3.endpoint import S3Endpoint
 from isotherm.protocols.s3.exchange import CLIENT_GONE, Exchange
-from isotherm.protocols.s3.expiry import Doing, Verdict, Vigil, judge
+from isotherm.protocols.s3.expiry import Doing, Spare, Verdict, Vigil, judge
 from isotherm.protocols.s3.framing import ChunkFraming, LengthFraming
 from isotherm.protocols.s3.inlet import Inlet
 from isotherm.protocols.s3.outlet import WHOLE_BYTES_MOST, Outlet
@@ -90,8 +90,7 @@ class S3Connection(Replaceable):
         if self._receiving is not None:
             self._fail_body(refusals.incomplete_body())
         self._pump()
-        under_way = self._exchange is not None or bool(self._ahead)
-        return under_way and not self._secure  # half-closed: replies still find their reader
+        return (self._exchange is not None or bool(self._ahead)) and not self._secure  # replies still find their reader
 
     def pause_writing(self) -> None:
         self._outlet.pause()
@@ -251,6 +250,8 @@ class S3Connection(Replaceable):
         exchange.record(self._endpoint, self._remote, reply.status, reply.code, self._outlet.sent)
         self._exchange = self._task = None
         self._vigil.since = self._roster.now
+        if exchange.access_key and not self._vigil.proven:
+            self._vigil.proven = self._roster.know(self)
         if self._last:
             self._close()
             return
@@ -344,8 +345,6 @@ class S3Connection(Replaceable):
             self._transport.write_eof()
 
     def retire(self) -> None:
-        if self._ending:
-            return
         self._last = self._last or self._exchange is not None or self._receiving is not None
         if not self._last and not self._ahead:
             self._close()
@@ -360,8 +359,8 @@ class S3Connection(Replaceable):
         return self._exchange is None and self._receiving is None and not self._ahead and not self._ending
 
     @property
-    def idle(self) -> bool:
-        return self._at_rest and self._roster.now - self._vigil.since >= 1.0
+    def spare(self) -> Spare:
+        return self._vigil.spare(self._roster.now, at_rest=self._at_rest, answering=self._exchange is not None)
 
     def expire(self, now: float) -> None:
         """The roster's sweep: `now` is in the loop's seconds."""

@@ -10,6 +10,9 @@ from enum import Enum
 
 from isotherm.protocols.s3.limits import S3Settings
 
+PATIENCE_S = 1.0
+"""For so long nothing that might get on is asked to make room."""
+
 
 class Verdict(Enum):
     GO_ON = 0
@@ -41,13 +44,24 @@ class Lasting:
     unsent: float | None
 
 
-class Vigil:
-    """`since` is the time of the last progress, `head_since` that of a half head's first byte."""
+class Spare(Enum):
+    """Whether a connection can be asked to make room for another."""
 
-    __slots__ = ("_sent", "_sent_since", "head_since", "since")
+    NO = 0  # something is under way
+    IDLE = 1  # a client's between two requests, as it must expect of a kept-alive one
+    YOUNG = 2  # nobody has proved to be anybody on it, and its request has not come
+    STRANGER = 3  # nor did it in good time
+
+
+class Vigil:
+    """`since` is the time of the last progress, `head_since` that of a half head's first byte; `proven`: a request of it was
+    authenticated."""
+
+    __slots__ = ("_began", "_sent", "_sent_since", "head_since", "proven", "since")
 
     def __init__(self, now: float) -> None:
-        self.since = now
+        self._began = self.since = now
+        self.proven = False
         self.head_since: float | None = None
         self._sent: tuple[int, int] | None = None
         self._sent_since = now
@@ -66,6 +80,12 @@ class Vigil:
             None if self.head_since is None else now - self.head_since,
             None if self._sent is None else now - self._sent_since,
         )
+
+    def spare(self, now: float, *, at_rest: bool, answering: bool) -> Spare:
+        """A stranger's bytes are no progress here: one that drips them would never end."""
+        if not self.proven:
+            return Spare.NO if answering else Spare.STRANGER if now - self._began >= PATIENCE_S else Spare.YOUNG
+        return Spare.IDLE if at_rest and now - self.since >= PATIENCE_S else Spare.NO
 
 
 def judge(lasting: Lasting, doing: Doing, settings: S3Settings) -> Verdict:

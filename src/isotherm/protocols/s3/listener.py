@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from isotherm.protocols.s3.connection import S3Connection
 from isotherm.protocols.s3.endpoint import S3Endpoint
+from isotherm.protocols.s3.expiry import PATIENCE_S, Spare
 from isotherm.protocols.s3.roster import Roster
 
 SWEEP_S = 1.0
@@ -44,7 +45,7 @@ class Gateway:
         self._listener = listener
         self._tls = tls
         self._may_accept = may_accept
-        self._opening: set[asyncio.Task[None]] = set()
+        self._opening: dict[asyncio.Task[None], float] = {}  # since when
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeping: asyncio.TimerHandle | None = None
         self._holding: asyncio.TimerHandle | None = None
@@ -99,7 +100,7 @@ class Gateway:
         if self._may_accept is not None and self._held < _PATIENCE and not self._may_accept():
             self._hold(_HELD_S)
             return
-        if self.connections >= self._endpoint.settings.connections_most and not self.roster.make_room():
+        if self.connections >= self._endpoint.settings.connections_most and not self._make_room():
             self._hold(_HELD_S)
             return
         self._held = 0
@@ -113,9 +114,26 @@ class Gateway:
             return
         assert self._loop is not None
         task = self._loop.create_task(self._open(accepted))
-        self._opening.add(task)
+        self._opening[task] = self.roster.now
         task.add_done_callback(self._opened)
         self._count(0)
+
+    def _make_room(self) -> bool:
+        """End what took too long to say who it is, or else, where nothing is about to, an idle client's connection."""
+        stranger = self.roster.oldest(Spare.STRANGER)
+        if stranger is not None:
+            stranger.abort()
+            return True
+        if self._opening:
+            handshake, since = next(iter(self._opening.items()))
+            overdue = self.roster.now - since >= PATIENCE_S
+            if overdue:
+                handshake.cancel()
+            return overdue
+        idle = None if self.roster.oldest(Spare.YOUNG) else self.roster.oldest(Spare.IDLE)
+        if idle is not None:
+            idle.retire()
+        return idle is not None
 
     def _hold(self, seconds: float) -> None:
         assert self._loop is not None
@@ -145,7 +163,7 @@ class Gateway:
             accepted.close()  # the client's affair: no TLS, or gone again
 
     def _opened(self, task: asyncio.Task[None]) -> None:
-        self._opening.discard(task)
+        del self._opening[task]
         if not task.cancelled() and (error := task.exception()) is not None:
             self._endpoint.log.error("a connection could not be opened", error=repr(error))
         self._count(0)
