@@ -13,6 +13,7 @@ flush that carried it has returned. Submitting is safe from any thread of the pr
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -53,7 +54,11 @@ class Batcher(Generic[Item, Result]):
         self._expected = 0
         self._awaited = 1
         self._queue: deque[tuple[Item, Completion[Result]]] = deque()
-        self._arrived = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._bell = threading.Lock()  # held while there is nothing to wake the thread for
+        self._bell.acquire()
+        self._asleep = False
+        self._kicking: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._closing = False
         self._guard = ForkGuard(name)
@@ -67,24 +72,53 @@ class Batcher(Generic[Item, Result]):
         """
         self._guard.check()
         completion: Completion[Result] = Completion()
-        with self._arrived:
+        with self._lock:
             if self._closing:
                 raise Closed(f"{self._name} is closed")
             self._queue.append((item, completion))
-            if self._thread is None:
+            if self._asleep:
+                loop = completion.loop
+                if loop is None:
+                    if len(self._queue) >= self._awaited:
+                        self._ring()
+                elif self._kicking is not loop:
+                    self._kicking = loop
+                    loop.call_soon(self._kick)
+            elif self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
-            elif len(self._queue) == self._awaited:
-                self._arrived.notify()
         return completion
+
+    def _kick(self) -> None:
+        """At the end of a loop's turn: what all its callbacks have submitted goes together."""
+        with self._lock:
+            self._kicking = None
+            if self._asleep and len(self._queue) >= self._awaited:
+                self._ring()
+
+    def _ring(self) -> None:
+        """Wake the thread (under the lock)."""
+        self._asleep = False
+        self._bell.release()
+
+    def _sleep(self, timeout_s: float = -1) -> None:
+        """Wait until `_awaited` items are there (under the lock, which is let go meanwhile)."""
+        self._asleep = True
+        self._lock.release()
+        rung = self._bell.acquire(timeout=timeout_s)
+        self._lock.acquire()
+        if not rung and not self._asleep:
+            self._bell.acquire()  # it was rung just after the time was over
+        self._asleep = False
 
     def close(self) -> None:
         """Flush what is queued, then end the thread. Idempotent."""
         if self._guard.forked:
             return
-        with self._arrived:
+        with self._lock:
             self._closing = True
-            self._arrived.notify()
+            if self._asleep:
+                self._ring()
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
@@ -93,18 +127,18 @@ class Batcher(Generic[Item, Result]):
         """Wait for the callers of the last batch to come again (under the lock)."""
         if self._gather_s and len(self._queue) < self._expected and not self._closing:
             self._awaited = self._expected
-            self._arrived.wait(self._gather_s)
+            self._sleep(self._gather_s)
             self._awaited = 1
 
     def _run(self) -> None:
         count = 0
         while True:
-            with self._arrived:
+            with self._lock:
                 self._expected = min(count + len(self._queue), self._most_items)
                 while not self._queue:
                     if self._closing:
                         return
-                    self._arrived.wait()
+                    self._sleep()
                 self._gather()
                 count = min(len(self._queue), self._most_items)
                 batch = [self._queue.popleft() for _ in range(count)]

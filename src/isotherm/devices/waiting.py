@@ -26,7 +26,7 @@ class Completion(Generic[T]):
     Create it on the waiting side: it remembers the running loop, or that there is none.
     """
 
-    __slots__ = ("_done", "_error", "_gate", "_loop", "_result", "_waiter")
+    __slots__ = ("_done", "_error", "_gate", "_result", "_waiter", "loop")
 
     def __init__(self) -> None:
         self._done = False
@@ -34,17 +34,17 @@ class Completion(Generic[T]):
         self._error: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
         try:
-            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+            self.loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
             self._gate = None
         except RuntimeError:
-            self._loop = None
+            self.loop = None
             self._gate = threading.Lock()
             self._gate.acquire()
 
     def __await__(self) -> Generator[Any, None, T]:
         if not self._done:
-            if self._loop is not None:
-                self._waiter = self._loop.create_future()
+            if self.loop is not None:
+                self._waiter = self.loop.create_future()
                 yield from self._waiter
             else:
                 yield self
@@ -73,12 +73,12 @@ def resolve_all(outcomes: Iterable[tuple[Completion[Any], Any]]) -> None:
             completion._error = outcome
         else:
             completion._result = outcome
-        if completion._loop is None:
+        if completion.loop is None:
             completion._done = True
             assert completion._gate is not None
             completion._gate.release()
         else:
-            per_loop.setdefault(completion._loop, []).append(completion)
+            per_loop.setdefault(completion.loop, []).append(completion)
     for loop, completions in per_loop.items():
         try:
             loop.call_soon_threadsafe(_wake_each, completions)

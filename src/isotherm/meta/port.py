@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NewType, Protocol, TypeVar
 
+import msgspec
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -104,8 +106,7 @@ class Transaction(Reader, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(msgspec.Struct, frozen=True, gc=False):
     """What a commit gave: `base` is the stamp of ordinal 0, or NO_STAMP where the transaction wrote nothing."""
 
     base: bytes

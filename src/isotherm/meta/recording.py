@@ -11,7 +11,7 @@ from typing import Protocol
 from isotherm.errors import Invalid
 from isotherm.meta import rules
 from isotherm.meta.member import STAMPS_MOST, Member, RangeRead, size_of
-from isotherm.meta.port import TRANSACTION_BYTES, Ordinal, Pairs, Prerequisite, Reader, invert
+from isotherm.meta.port import TRANSACTION_BYTES, VALUE_BYTES, Ordinal, Pairs, Prerequisite, Reader, invert
 
 
 class SnapshotView(Reader, Protocol):
@@ -65,9 +65,10 @@ class RecordedTransaction:
             return self._reads[key]
         if key in self._adds or key in self._stamped:
             raise Invalid("the transaction reads a key whose value is known only at its commit")
-        value = await self._snapshot.get(key)
-        self._reads[key] = value
-        self._grow(len(key) + (len(value) if value else 0))
+        value = self._reads[key] = await self._snapshot.get(key)
+        self._size += len(key) + (len(value) if value else 0)
+        if self._size > 2 * TRANSACTION_BYTES:
+            self._check_growth()
         return value
 
     async def range(self, start: bytes, end: bytes, limit: int, *, reverse: bool = False) -> Pairs:
@@ -97,8 +98,11 @@ class RecordedTransaction:
 
     def put(self, key: bytes, value: bytes, *, stamp: Ordinal | None = None) -> None:
         rules.check_key(key)
-        rules.check_value(value)
-        self._grow(len(key) + len(value))
+        if len(value) > VALUE_BYTES:
+            rules.check_value(value)
+        self._size += len(key) + len(value)
+        if self._size > 2 * TRANSACTION_BYTES:
+            self._check_growth()
         if self._adds:
             self._adds.pop(key, None)
         if stamp is None:
@@ -160,9 +164,13 @@ class RecordedTransaction:
 
     def _grow(self, size_bytes: int) -> None:
         self._size += size_bytes
-        if self._size > 2 * TRANSACTION_BYTES:  # unless much of it was written over
-            self._size = size_of(self._gathered())
-            _check_size(self._size)
+        if self._size > 2 * TRANSACTION_BYTES:
+            self._check_growth()
+
+    def _check_growth(self) -> None:
+        """Much of it may have been written over."""
+        self._size = size_of(self._gathered())
+        _check_size(self._size)
 
     def member(self) -> Member | None:
         """What to commit; None when nothing was written.

@@ -54,12 +54,26 @@ def check_cursor(cursor: bytes, epoch: int, newest_commit: int, floor: bytes | N
 
 def added(stored: bytes | None, delta: int) -> bytes | None:
     """A counter after an addition; None when it is zero. Raises `Invalid` for what is no counter, and on overflow."""
+    return counter(checked(count_of(stored) + delta))
+
+
+def count_of(stored: bytes | None) -> int:
+    """What a counter counts. Raises `Invalid` for what is no counter."""
     if stored is None:
-        total = delta
-    elif len(stored) == COUNTER.size:
-        total = COUNTER.unpack(stored)[0] + delta
-    else:
+        return 0
+    if len(stored) != COUNTER.size:
         raise Invalid(f"a value of {len(stored)} bytes is no counter")
-    if not _COUNTER_LEAST <= total <= _COUNTER_MOST:
+    count: int = COUNTER.unpack(stored)[0]
+    return count
+
+
+def checked(count: int) -> int:
+    """Raises `Invalid` on overflow."""
+    if not _COUNTER_LEAST <= count <= _COUNTER_MOST:
         raise Invalid("a counter has 64 bits")
-    return COUNTER.pack(total) if total else None
+    return count
+
+
+def counter(count: int) -> bytes | None:
+    """The inverse of `count_of`."""
+    return COUNTER.pack(count) if count else None

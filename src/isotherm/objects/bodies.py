@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+
+import msgspec
 
 from isotherm.devices.waiting import offload
 from isotherm.errors import Invalid
@@ -26,8 +27,7 @@ _PIECE_BYTES = 1 << 20
 _INLINE_HASH_BYTES = 64 << 10
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """Bytes that a transaction may `refer` to. `md5` is None where none was computed; `placed` where they are durable."""
 
     size: int

@@ -158,8 +158,7 @@ class Digests:
     trailer: Callable[[], bytes | None] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(msgspec.Struct, frozen=True, eq=False):
     """A body that arrives in pieces. `size` is its length in bytes where the sender has declared it.
 
     The iterator raises what is wrong with the body (length, signature) before it ends; then nothing is stored.

@@ -57,6 +57,8 @@ def check_tags(tags: Mapping[str, str], raw_key: bytes = b"") -> int:
     Args:
         raw_key: of the object they are for: each tag has an index row that names it, and all go into one transaction.
     """
+    if not tags:
+        return 0
     total = 0
     if not isinstance(tags, Mapping):
         raise Invalid(f"Tags are a mapping of str to str, not {type(tags).__name__}.", code="InvalidTag")

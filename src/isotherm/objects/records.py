@@ -64,6 +64,10 @@ class _Rest(msgspec.Struct, array_like=True, frozen=True):
     checksum_parts: int = 0
 
 
+_encode = msgspec.msgpack.Encoder().encode
+_NO_REST = _encode(_Rest())
+
+
 class Record(msgspec.Struct, frozen=True):
     """A version's row, decoded. `etag_parts` is 0 where the etag is an MD5; `tag_set` names tags kept in rows of their own."""
 
@@ -121,13 +125,19 @@ def encode_record(record: Record) -> bytes:
     kind = _ALGORITHM_NUMBERS[checksum.algorithm] | (_COMPOSITE if checksum.parts else 0) if checksum else 0
     flags = record.flags & (MARKER | NULL | SHARED)
     flags |= (MANIFEST if record.manifest else 0) | (TAG_SET if record.tag_set else 0)
-    rest = _Rest(
-        dict(record.attributes.headers),
-        dict(record.attributes.metadata),
-        dict(record.tags),
-        checksum.value if checksum else b"",
-        checksum.parts if checksum else 0,
-    )
+    attributes = record.attributes
+    if checksum or attributes.headers or attributes.metadata or record.tags:
+        rest = _encode(
+            _Rest(
+                dict(attributes.headers),
+                dict(attributes.metadata),
+                dict(record.tags),
+                checksum.value if checksum else b"",
+                checksum.parts if checksum else 0,
+            )
+        )
+    else:
+        rest = _NO_REST
     fixed = _FIXED.pack(
         flags,
         record.size,
@@ -141,7 +151,7 @@ def encode_record(record: Record) -> bytes:
         len(record.extents),
     )
     packed = b"".join([extent.pack() for extent in record.extents])
-    return _seal(fixed + packed + record.manifest + record.tag_set + msgspec.msgpack.encode(rest))
+    return _seal(fixed + packed + record.manifest + record.tag_set + rest)
 
 
 _decode_rest = msgspec.msgpack.Decoder(_Rest).decode

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
 from msgspec.structs import replace
 
 from isotherm.errors import Invalid
@@ -37,8 +38,7 @@ _ROWS_A_READ = 10_000
 _STEPS_A_SNAPSHOT = 200
 
 
-@dataclass(frozen=True, slots=True)
-class TagRows:
+class TagRows(msgspec.Struct, frozen=True):
     """Where the tags of a version go: `inline` into its record, or all into the rows of `tag_set`."""
 
     tags: Mapping[str, str]
@@ -61,8 +61,13 @@ class TagRows:
                 txn.put(prefix + tag_component(name), encode_tag(name, value))
 
 
+_NO_TAGS = TagRows({}, {}, NO_ID)
+
+
 def plan_tags(context: Context, tags: Mapping[str, str], *, already: bytes = NO_ID) -> TagRows:
     """Few and short tags go inline, unless the version has a tag set (`already`)."""
+    if not tags and not already:
+        return _NO_TAGS
     if not already and len(tags) <= _INLINE_TAGS_MOST:
         size = sum(len(name) + len(value) for name, value in tags.items())
         if size <= _INLINE_BYTES_MOST:

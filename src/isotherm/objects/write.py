@@ -12,8 +12,8 @@ the bucket went, the process died) is dead weight that compaction removes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+import msgspec
 from msgspec.structs import replace
 
 from isotherm.errors import NotFound
@@ -47,8 +47,7 @@ from isotherm.objects.tagging import TagRows, plan_tags
 from isotherm.segments.port import Buffer
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True):
     """A version about to be added: its record but for the stamp, and its tags."""
 
     record: Record

@@ -17,7 +17,6 @@ Any thread; the functions run inside the caller's transaction.
 from __future__ import annotations
 
 import struct
-from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -86,6 +85,13 @@ def unpack_row(value: bytes) -> SegmentRow:
         return SegmentRow(_MEDIA_OF[media], State(state), *counts)
     except (struct.error, KeyError, ValueError) as error:
         raise Corrupt("a damaged segment row") from error
+
+
+def _state(value: bytes) -> int:
+    """Of a segment's row. Raises as `unpack_row`."""
+    if value[0] != _ROW_VERSION or len(value) != _ROW.size:
+        unpack_row(value)
+    return value[1]
 
 
 def row_key(segment: int) -> bytes:
@@ -170,12 +176,12 @@ async def references(reader: Reader, segment: int, after: bytes | None = None) -
 
 async def refer(txn: Transaction, extents: Collection[Extent]) -> None:
     """See `Segments.refer`."""
-    lengths: Counter[int] = Counter()
-    for extent in set(extents):
-        lengths[extent.segment] += extent.length
+    lengths: dict[int, int] = {}
+    for extent in extents if len(extents) == 1 else set(extents):
+        lengths[extent.segment] = lengths.get(extent.segment, 0) + extent.length
     for segment, length in lengths.items():
-        row = await row_of(txn, segment)
-        if row is None or row.state is State.EMPTIED:
+        value = await txn.get(row_key(segment))
+        if value is None or _state(value) == State.EMPTIED:
             raise Unavailable("the segment was given up before it was referred to; write again", segment=segment)
         txn.add(live_key(segment), length)
 

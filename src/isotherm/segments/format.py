@@ -74,7 +74,7 @@ def unpack_trailer(trailer: bytes) -> tuple[int, ...]:
 def seal_payload(payload: Buffer) -> tuple[int, bytes]:
     """(check, trailer) of a payload: the trailer is empty when one block holds it all."""
     if len(payload) <= BLOCK_BYTES:
-        return crc32c(payload), b""
+        return _crc32c(payload), b""
     trailer = pack_trailer(block_checksums(payload))
     return crc32c(trailer), trailer
 
@@ -134,9 +134,9 @@ def padding_for(at: int, owner: bytes) -> int:
 
 def encode_extent_header(owner: bytes, length: int, check: int, padding: int = 0) -> bytes:
     """Header, owner and padding: all that precedes the payload."""
-    head = _EXTENT.pack(EXTENT_MAGIC, VERSION, 0, len(owner), padding, length, check, 0)
-    crc = crc32c(owner, crc32c(head[:_CRC_AT]))
-    return head[:_CRC_AT] + crc.to_bytes(CRC_BYTES, "big") + owner + bytes(padding)
+    head = _EXTENT.pack(EXTENT_MAGIC, VERSION, 0, len(owner), padding, length, check, 0)[:_CRC_AT]
+    crc: int = _crc32c(head + owner)
+    return head + crc.to_bytes(CRC_BYTES, "big") + owner + bytes(padding)
 
 
 def check_owner(owner: bytes) -> None:

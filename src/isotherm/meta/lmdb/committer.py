@@ -107,7 +107,7 @@ def _rounds(batch: Sequence[Request]) -> list[Sequence[Request]]:
 class _Round:
     """One LMDB write transaction being filled."""
 
-    __slots__ = ("_changed", "_counts", "_epoch", "_n", "_number", "_txn")
+    __slots__ = ("_changed", "_counts", "_epoch", "_n", "_number", "_prefixes", "_totals", "_txn")
 
     def __init__(self, txn: keys.Txn) -> None:
         self._txn = txn
@@ -115,6 +115,10 @@ class _Round:
         self._number: int = txn.id()
         self._n = 0
         self._counts: dict[bytes, int] = {}
+        self._prefixes: dict[bytes, bytes] = {}
+        self._totals: dict[
+            bytes, int
+        ] = {}  # counters as they are now, written at the end: many members add to the same
         self._changed = False
 
     def outcome(self, request: Request) -> Outcome:
@@ -131,21 +135,39 @@ class _Round:
         return self._apply(request, counters)
 
     def _still_true(self, member: Member) -> bool:
-        txn, get = self._txn, self._txn.get
+        txn, get, totals = self._txn, self._txn.get, self._totals
         for key, value in member.reads.items():
-            if (get(key) if len(key) < keys.FIRST else keys.get(txn, key)) != value:
+            if key in totals:
+                if rules.counter(totals[key]) != value:
+                    return False
+            elif (get(key) if len(key) < keys.FIRST else keys.get(txn, key)) != value:
                 return False
+        if member.ranges:
+            self._write_totals()
         return all(
             keys.scan(txn, read.start, read.end, read.limit, read.reverse) == read.pairs for read in member.ranges
         )
 
-    def _counters(self, adds: dict[bytes, int]) -> dict[bytes, bytes | None]:
-        return {key: rules.added(keys.get(self._txn, key), delta) for key, delta in adds.items()}
+    def _counters(self, adds: dict[bytes, int]) -> dict[bytes, int]:
+        counters = {}
+        for key, delta in adds.items():
+            total = self._totals.get(key)
+            if total is None:
+                total = rules.count_of(keys.get(self._txn, key))
+            counters[key] = rules.checked(total + delta)
+        return counters
 
-    def _apply(self, member: Member, counters: dict[bytes, bytes | None] | None) -> bytes:
+    def _write_totals(self) -> None:
+        totals, self._totals = self._totals, {}
+        self._set({key: rules.counter(total) for key, total in totals.items()})
+
+    def _apply(self, member: Member, counters: dict[bytes, int] | None) -> bytes:
+        if self._totals:
+            for key in (*member.writes, *member.stamped):
+                self._totals.pop(key, None)
         self._set(member.writes)
         if counters:
-            self._set(counters)
+            self._totals.update(counters)
         base = self._n
         self._n += member.stamps or 1
         if member.stamps:
@@ -175,12 +197,21 @@ class _Round:
         self._changed |= bool(member.stamped or member.placed or member.appends)
         pack, epoch, number = rules.STAMP.pack, self._epoch, self._number
         for key, (ordinal, value) in member.stamped.items():
-            keys.put(txn, key, pack(epoch, number, base + ordinal) + value)
+            row = pack(epoch, number, base + ordinal) + value
+            if len(key) < keys.FIRST:
+                txn.put(key, row)
+            else:
+                keys.put(txn, key, row)
         for prefix, ordinal, value in member.placed:
             stamp = pack(epoch, number, base + ordinal)
-            keys.put(txn, prefix + invert(stamp), stamp + value)
+            key = prefix + invert(stamp)
+            self._totals.pop(key, None)
+            keys.put(txn, key, stamp + value)
         for feed, ordinal, value in member.appends:
-            txn.put(rows.feed_prefix(feed) + pack(epoch, number, base + ordinal), value)
+            beginning = self._prefixes.get(feed)
+            if beginning is None:
+                beginning = self._prefixes[feed] = rows.feed_prefix(feed)
+            txn.put(beginning + pack(epoch, number, base + ordinal), value)
             self._counts[feed] = self._counts.get(feed, 0) + 1
 
     def _trim(self, trim: Trim) -> int:
@@ -218,6 +249,7 @@ class _Round:
 
         LMDB does not count a commit that changed nothing, and would give its number, which is in stamps by now, again.
         """
+        self._write_totals()
         if self._n and not self._changed:
             self._txn.put(rows.EPOCH_KEY, rows.U32.pack(self._epoch))
         for feed in self._counts:

@@ -44,18 +44,18 @@ class LmdbSnapshot:
         self.view()
 
     async def get(self, key: bytes) -> bytes | None:
-        return self.read(key)
-
-    async def range(self, start: bytes, end: bytes, limit: int, *, reverse: bool = False) -> Pairs:
-        return self.scan(start, min(end, rules.RESERVED), limit, reverse)
-
-    def read(self, key: bytes) -> bytes | None:
         rules.check_key(key)
         txn = self.view()
         try:
+            if len(key) < keys.FIRST:
+                value: bytes | None = txn.get(key)
+                return value
             return keys.get(txn, key)
         except lmdb.Error as error:
             raise explain(error, "cannot read") from error
+
+    async def range(self, start: bytes, end: bytes, limit: int, *, reverse: bool = False) -> Pairs:
+        return self.scan(start, min(end, rules.RESERVED), limit, reverse)
 
     def scan(self, start: bytes, end: bytes, limit: int, reverse: bool) -> Pairs:
         txn = self.view()
