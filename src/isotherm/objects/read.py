@@ -148,8 +148,10 @@ class Reading:
     def _single(self, offset: int, length: int) -> tuple[Extent, int, int] | None:
         """The extent that holds the whole range, when it is known without reading."""
         extents = self.version.extents
-        if not extents:
-            extents = self._parts.get(0, ()) if len(self._index) == 1 else ()
+        if self._index:
+            position = bisect_right(self._starts, offset) - 1
+            extents = self._parts.get(position, ())
+            offset -= self._starts[position]
         for extent in extents:
             if offset < extent.length:
                 return (extent, offset, length) if offset + length <= extent.length else None
