@@ -1,4 +1,4 @@
-"""Large bodies from the socket straight into buffers of 2 MiB, without a copy.
+"""Large bodies from the socket straight into buffers of a MiB, without a copy.
 
 While such a body comes, a `Receiver` stands in for its connection at the transport: the transport reads into a buffer of the
 pool, and the connection hears of it when the buffer is full or the body complete (half a dozen events of the loop, a copy and
@@ -17,9 +17,9 @@ from collections import deque
 from isotherm.protocols.s3.inlet import Inlet
 from isotherm.segments.port import Buffer
 
-BUFFER_BYTES = 2 << 20
+BUFFER_BYTES = 1 << 20
 RECEIVERS_MOST = 32  # a client that sends a byte a minute holds a whole buffer
-_KEPT = 8
+_KEPT = 32
 
 
 class Buffers:
