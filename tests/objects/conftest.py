@@ -13,7 +13,7 @@ def clock():
 
 
 @pytest.fixture
-def engines(tmp_path, clock):
+def engines(tmp_path, clock, metadata):
     opened = open_engines(tmp_path / "store", clock=clock)
     yield opened
     opened.close()

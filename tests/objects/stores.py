@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from isotherm.clock import VirtualClock
 from isotherm.devices.waiting import drive
 from isotherm.ids import SeededIds
@@ -12,15 +14,24 @@ from isotherm.objects.referrer import PartReferrer, VersionReferrer
 from isotherm.segments import accounting
 from isotherm.settings import Settings
 from isotherm.store import compose
+from tests.metadata import address
 
 TENANT = 1
 KIB = 1 << 10
 MIB = 1 << 20
 
 
-def open_engines(path, *, seed=1, clock=None, role="foreign"):
-    """The engines of a data directory, with repeatable ids and a clock that moves when told."""
-    return compose(Settings(path), role=role, clock=clock or VirtualClock(), ids=SeededIds(seed))
+def open_engines(path, *, seed=1, clock=None, role="foreign", meta=None):
+    """The engines of a data directory, with repeatable ids and a clock that moves when told.
+
+    `meta`: where its metadata lies; the one chosen for the test where omitted.
+    """
+    return compose(
+        Settings(path, meta=address(path) if meta is None else meta),
+        role=role,
+        clock=clock or VirtualClock(),
+        ids=SeededIds(seed),
+    )
 
 
 def payload(size, seed=0):
@@ -37,6 +48,14 @@ def body(data, piece=100_000, *, declared=True):
             yield data[at : at + piece]
 
     return Body(pieces(), len(data) if declared else None)
+
+
+async def many(calls, at_once=100):
+    """The results of a great many calls: a store tells who asks for all at once to slow down."""
+    results = []
+    for start in range(0, len(calls), at_once):
+        results += await asyncio.gather(*calls[start : start + at_once])
+    return results
 
 
 async def fetch(space, bucket, key, version_id=None, offset=0, length=None):

@@ -7,7 +7,7 @@ import pytest
 from isotherm.devices.waiting import drive
 from isotherm.errors import AlreadyExists, Invalid, NotEmpty, NotFound
 from isotherm.objects.model import Body, Versioning
-from tests.objects.stores import live_bytes, payload, rows_of, sweep
+from tests.objects.stores import live_bytes, many, payload, rows_of, sweep
 
 GOOD = ["abc", "a-b", "a.b", "0ab", "b" * 63, "1.2.3", "1.2.3.4.5", "xn-a", "a--b"]
 BAD = ["", "ab", "b" * 64, "Abc", "a_b", "-ab", "ab-", ".ab", "ab.", "a..b", "192.168.5.4", "xn--abc", "sthree-x"]
@@ -109,7 +109,7 @@ def test_open_uploads_do_not_hold_a_bucket_and_their_bytes_go(space, engines):
 
 def test_more_open_uploads_than_one_transaction_aborts(space, engines):
     async def begin():
-        await asyncio.gather(*[space.create_upload("box", f"key-{number}") for number in range(1_100)])
+        await many([space.create_upload("box", f"key-{number}") for number in range(1_100)])
 
     asyncio.run(begin())
     drive(space.delete_bucket("box"))

@@ -18,6 +18,7 @@ from isotherm.objects.model import Attributes, Condition, Versioning
 from isotherm.segments.settings import SegmentSettings
 from isotherm.settings import Settings
 from isotherm.store import compose
+from tests.metadata import address
 from tests.objects.stores import body, changes, compact, get, live_bytes, payload, rows_of, sweep
 
 KEYS = ["a", "b", "c"]
@@ -26,8 +27,8 @@ SMALL_SEGMENTS = SegmentSettings(segment_bytes=300_000, extent_bytes_most=100_00
 
 
 @pytest.fixture
-def engines(tmp_path):
-    settings = Settings(tmp_path / "store", segments=SMALL_SEGMENTS)
+def engines(tmp_path, metadata):
+    settings = Settings(tmp_path / "store", segments=SMALL_SEGMENTS, meta=address(tmp_path / "store"))
     opened = compose(settings, role="foreign", clock=SystemClock(), ids=SystemIds())
     drive(opened.space().create_bucket("box"))
     yield opened

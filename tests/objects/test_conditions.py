@@ -193,8 +193,8 @@ def test_of_many_racing_coroutines_exactly_one_creates(space):
         assert get(space, "box", key) == str(won[0]).encode()
 
 
-def _race_in_process(path, seed, gate, results):
-    engines = open_engines(path, seed=seed)
+def _race_in_process(path, meta, seed, gate, results):
+    engines = open_engines(path, seed=seed, meta=meta)
     space = engines.space()
 
     async def race():
@@ -213,8 +213,8 @@ def _race_in_process(path, seed, gate, results):
 def test_of_creators_in_two_processes_exactly_one_creates(space, engines):
     spawn = multiprocessing.get_context("spawn")
     gate, results = spawn.Barrier(2), spawn.Queue()
-    path = engines.settings.data
-    racers = [spawn.Process(target=_race_in_process, args=(path, seed, gate, results)) for seed in (11, 12)]
+    of = engines.settings
+    racers = [spawn.Process(target=_race_in_process, args=(of.data, of.meta, seed, gate, results)) for seed in (11, 12)]
     for racer in racers:
         racer.start()
     outcomes, ended = [], 0

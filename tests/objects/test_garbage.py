@@ -9,7 +9,7 @@ from isotherm.devices.waiting import drive
 from isotherm.errors import Corrupt
 from isotherm.objects import garbage
 from isotherm.objects.space import Space
-from tests.objects.stores import MIB, TENANT, get, live_bytes, payload, rows_of, sweep
+from tests.objects.stores import MIB, TENANT, get, live_bytes, many, payload, rows_of, sweep
 
 PARTS = 1_100  # more than one transaction dismantles, twice over
 TAGS = {f"tag-{n:05}": "x" for n in range(1_100)}
@@ -46,7 +46,7 @@ def leave_garbage(engines, space):
     upload = drive(small.create_upload("box", "parts", tags=TAGS)).id
 
     async def send():
-        return await asyncio.gather(*[small.put_part("box", "parts", upload, n, b"12345") for n in range(1, PARTS + 1)])
+        return await many([small.put_part("box", "parts", upload, n, b"12345") for n in range(1, PARTS + 1)])
 
     named = [(part.number, part.etag, None) for part in asyncio.run(send())]
     drive(small.complete_upload("box", "parts", upload, named))

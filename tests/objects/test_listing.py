@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from isotherm.devices.waiting import drive
 from isotherm.errors import Invalid, NotFound
 from isotherm.objects.space import Space
-from tests.objects.stores import TENANT, open_engines
+from tests.objects.stores import TENANT, many, open_engines
 
 SHARED = "s" * 600
 PIECES = ["a", "b", "/", "//", "\0", "\x01", "é", "~", "\uffff", "\U0010ffff", "a/", "-"]
@@ -59,15 +59,15 @@ def merged(page):
 
 
 @pytest.fixture(scope="module")
-def space(tmp_path_factory):
+def space(tmp_path_factory, metadata_of_module):
     engines = open_engines(tmp_path_factory.mktemp("listing"))
     space = engines.space()
     drive(space.create_bucket("box"))
     drive(space.create_bucket("before"))
 
     async def fill():
-        await asyncio.gather(*[space.put("box", key, key.encode()[:50]) for key in KEYS])
-        await asyncio.gather(*[space.put("before", key, b"") for key in KEYS[::3]])
+        await many([space.put("box", key, key.encode()[:50]) for key in KEYS])
+        await many([space.put("before", key, b"") for key in KEYS[::3]])
 
     asyncio.run(fill())
     yield space
@@ -139,7 +139,7 @@ class MeteredSnapshot:
         self.inner.close()
 
 
-def test_common_prefixes_cost_what_they_show_and_not_what_lies_beneath(tmp_path):
+def test_common_prefixes_cost_what_they_show_and_not_what_lies_beneath(tmp_path, metadata):
     engines = open_engines(tmp_path)
     space = engines.space()
     drive(space.create_bucket("box"))
@@ -147,7 +147,7 @@ def test_common_prefixes_cost_what_they_show_and_not_what_lies_beneath(tmp_path)
     for files in (40, 400):
 
         async def fill(files=files):
-            await asyncio.gather(*[space.put("box", f"d{d}/{n:04}", b"") for d in range(7) for n in range(files)])
+            await many([space.put("box", f"d{d}/{n:04}", b"") for d in range(7) for n in range(files)])
 
         asyncio.run(fill())
         meter = Metered(engines.meta)
@@ -159,7 +159,7 @@ def test_common_prefixes_cost_what_they_show_and_not_what_lies_beneath(tmp_path)
     engines.close()
 
 
-def test_a_page_is_one_state_while_writers_go_on(tmp_path):
+def test_a_page_is_one_state_while_writers_go_on(tmp_path, metadata):
     """A writer moves one object from key to key; no page ever shows it twice or not at all."""
     engines = open_engines(tmp_path)
     space = engines.space()

@@ -18,7 +18,7 @@ SIZES = {"small": 1_000, "streamed": 3 * MIB}
 
 
 @pytest.fixture
-def sealed(tmp_path):
+def sealed(tmp_path, metadata):
     """Makes a store of objects whose segments are sealed, so that they can be compacted away."""
     opened = []
 

@@ -13,13 +13,14 @@ from isotherm.objects.garbage import sweep
 from isotherm.objects.layout import ROOT_TENANT, parts_of, successor
 from isotherm.settings import Settings
 from isotherm.store import compose
+from tests.metadata import address
 
 BIG = os.urandom(3 << 20)
 
 
 @pytest.mark.parametrize("how", ["removed", "overwritten"])
-def test_a_reader_keeps_what_it_opened(tmp_path: Path, how: str) -> None:
-    engines = compose(Settings(tmp_path / "data"), role="server", clock=SystemClock())
+def test_a_reader_keeps_what_it_opened(tmp_path: Path, metadata: str, how: str) -> None:
+    engines = compose(Settings(tmp_path / "data", meta=address(tmp_path / "data")), role="server", clock=SystemClock())
     space = engines.space()
 
     async def read_on() -> bytes:

@@ -93,7 +93,7 @@ def test_a_part_keeps_what_it_says_of_itself(space, engines):
     assert after.extents == [other]
 
 
-def test_everything_moves_and_stays_readable(tmp_path):
+def test_everything_moves_and_stays_readable(metadata, tmp_path):
     """Copies, old versions, parts of open uploads, manifests: compacted into new segments, with the accounts unchanged."""
     engines = open_engines(tmp_path)
     space = engines.space()
@@ -142,7 +142,7 @@ class Counted:
         return await self.reader.transact(lambda txn: fn(Counted(txn, self.rows)))
 
 
-def test_a_key_of_many_versions_is_not_walked_for_each_of_them(tmp_path):
+def test_a_key_of_many_versions_is_not_walked_for_each_of_them(metadata, tmp_path):
     engines = open_engines(tmp_path)
     space = engines.space()
     drive(space.create_bucket("box"))

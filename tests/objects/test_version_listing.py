@@ -15,7 +15,7 @@ NAMES = ["a", "a/b", "a/c", "b", "b\0", "b\0\0", "b\0x", "é", "k" * 600, "k" * 
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory):
+def filled(tmp_path_factory, metadata_of_module):
     """(space, rows): a bucket that has seen all three states, and its versions as a listing must show them."""
     engines = open_engines(tmp_path_factory.mktemp("versions"))
     space = engines.space()
@@ -135,7 +135,7 @@ def test_a_bucket_can_be_emptied_page_by_page(tmp_path, versioning, limit):
     engines.close()
 
 
-def test_after_a_null_version_that_is_gone_the_rest_of_its_key_is_shown(tmp_path):
+def test_after_a_null_version_that_is_gone_the_rest_of_its_key_is_shown(tmp_path, metadata):
     engines = open_engines(tmp_path)
     space = engines.space()
     drive(space.create_bucket("box"))

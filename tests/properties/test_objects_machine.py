@@ -379,14 +379,18 @@ class Objects(RuleBasedStateMachine):
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 
-def test_objects_are_what_a_dictionary_says():
+def test_objects_are_what_a_dictionary_says(metadata):
     some = settings(
-        max_examples=100, stateful_step_count=50, deadline=None, derandomize=True, suppress_health_check=QUIET
+        max_examples=100 if metadata == "lmdb" else 25,
+        stateful_step_count=50,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=QUIET,
     )
     run_state_machine_as_test(Objects, settings=some)
 
 
 @pytest.mark.torture
-def test_objects_are_what_a_dictionary_says_for_long():
+def test_objects_are_what_a_dictionary_says_for_long(metadata):
     many = settings(max_examples=2_000, stateful_step_count=120, deadline=None, suppress_health_check=QUIET)
     run_state_machine_as_test(Objects, settings=many)

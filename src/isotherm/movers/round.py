@@ -4,7 +4,8 @@ A round seals segments of processes that died, aborts uploads that are too old, 
 compacts, unlinks what no reader holds, trims the change feed, and frees reader slots of the dead. Each task bounds its
 own share; one that fails is reported, is tried again in the next round, and holds up no other.
 
-Everything is safe to repeat and safe beside other processes doing the same. `Rounds` remembers only where long walks had
+Everything is safe to repeat and safe beside other processes doing the same; what is the same work for all of them is done
+under a lease. `Rounds` remembers only where long walks had
 come; a new one starts from the beginning. A coroutine for any loop, or none.
 """
 
@@ -14,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from isotherm.clock import Clock
+from isotherm.devices.waiting import offload
 from isotherm.errors import IsothermError
 from isotherm.meta.port import Engine, Meta
 from isotherm.movers.compaction import Compaction, CompactionReport, CompactionSettings
@@ -86,10 +88,8 @@ class Rounds:
         report = RoundReport()
         tasks: dict[str, Callable[[RoundReport], Awaitable[None]]] = {
             "recovery": self._recover,
-            "uploads": self._expire,
-            "garbage": self._collect,
+            "rows": self._tidy,
             "compaction": self._compact,
-            "feed": self._trim,
             "readers": self._free_readers,
         }
         for name, task in tasks.items():
@@ -103,6 +103,23 @@ class Rounds:
 
     async def _recover(self, report: RoundReport) -> None:
         report.recovered = await self._segments.recover()
+
+    async def _tidy(self, report: RoundReport) -> None:
+        """What concerns rows alone is done by one process of all that have the store open: two would only get in their way."""
+        lease = await offload(self._segments.lease, "rows")
+        if lease is None:
+            return
+        tasks = {"uploads": self._expire, "garbage": self._collect, "feed": self._trim}
+        try:
+            for name, task in tasks.items():
+                if self._stopping():
+                    break
+                try:
+                    await task(report)
+                except IsothermError as error:
+                    report.failed[name] = error
+        finally:
+            lease.close()
 
     async def _expire(self, report: RoundReport) -> None:
         age_s = self._settings.uploads_expire_s

@@ -8,18 +8,22 @@ Needs Debian's `postgresql` (or any whose `initdb` is found); `programs()` is No
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from types import TracebackType
 
 from isotherm.clock import SystemClock
+from isotherm.devices.processes import alive
 
 _START_S = 60.0
+_POLL_S = 0.01
 _USERS = ("postgres", "nobody")
 
 
@@ -33,11 +37,17 @@ def programs() -> Path | None:
 
 
 class TemporaryPostgres:
-    """Start with `with` or `start`; `stop` ends it, `kill` ends it as a crash would. It may be started again."""
+    """Start with `with` or `start`; `stop` ends it, `kill` ends it as a crash would. It may be started again.
 
-    def __init__(self, *, settings: dict[str, str] | None = None) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="isotherm-postgres-"))
-        self._settings = {"fsync": "on", "listen_addresses": "''", "unix_socket_directories": f"'{self._folder}'"}
+    Args:
+        settings: of `postgresql.conf`.
+        follow: make it a standby of that server, which runs, instead of a cluster of its own.
+    """
+
+    def __init__(self, *, settings: dict[str, str] | None = None, follow: TemporaryPostgres | None = None) -> None:
+        self._followed = follow
+        self.folder = Path(tempfile.mkdtemp(prefix="isotherm-postgres-"))
+        self._settings = {"fsync": "on", "listen_addresses": "''", "unix_socket_directories": f"'{self.folder}'"}
         self._settings |= {"max_connections": "200", "shared_buffers": "64MB", **(settings or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._made = 0
@@ -50,29 +60,33 @@ class TemporaryPostgres:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self) -> None:
         """Start it, and make the cluster first where that has not been done. Returns when it answers."""
-        data = self._folder / "data"
+        data = self.folder / "data"
         if not data.exists():
             user = self._user()
             if user is not None:
-                shutil.chown(self._folder, user)
-            self._run("initdb", "-D", str(data), "-U", "isotherm", "-A", "trust", "-E", "UTF8", "--no-locale")
+                shutil.chown(self.folder, user)
+            if self._followed is None:
+                self._run("initdb", "-D", str(data), "-U", "isotherm", "-A", "trust", "-E", "UTF8", "--no-locale")
+            else:
+                source = ("-h", str(self._followed.folder), "-U", "isotherm")
+                self._run("pg_basebackup", *source, "-D", str(data), "-R", "-c", "fast", "-X", "stream")
         command = [str(self._program("postgres")), "-D", str(data)]
         for name, value in self._settings.items():
             command += ["-c", f"{name}={value.strip(chr(39))}"]
-        log = (self._folder / "log").open("ab")
+        log = (self.folder / "log").open("ab")
         self._process = subprocess.Popen(
-            command, stdout=log, stderr=log, user=self._user(), cwd=self._folder, start_new_session=True
+            command, stdout=log, stderr=log, user=self._user(), cwd=self.folder, start_new_session=True
         )
         log.close()
         clock = SystemClock()
         end = clock.monotonic() + _START_S
         while not self._answers():
             if self._process.poll() is not None or clock.monotonic() > end:
-                raise RuntimeError(f"PostgreSQL did not start:\n{(self._folder / 'log').read_text()}")
+                raise RuntimeError(f"PostgreSQL did not start:\n{(self.folder / 'log').read_text()}")
 
     def stop(self) -> None:
         """A fast shutdown: connections are cut, everything committed is on disk."""
@@ -82,16 +96,66 @@ class TemporaryPostgres:
         """SIGQUIT, PostgreSQL's immediate shutdown: no checkpoint, recovery at the next start."""
         self._end(signal.SIGQUIT)
 
+    def crash(self) -> None:
+        """SIGKILL to all its processes at once: as if the machine had died, but for what the operating system still writes."""
+        pids = self._all(signal.SIGKILL)
+        process, self._process = self._process, None
+        if process is not None:
+            process.wait(60)
+        while any(alive(pid) for pid in pids):  # it does not start anew while one still holds its shared memory
+            time.sleep(_POLL_S)
+
+    def pause(self) -> None:
+        """SIGSTOP to all its processes: it answers nobody, and refuses nobody, until `go_on`."""
+        self._all(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._all(signal.SIGCONT)
+
+    def promote(self) -> None:
+        """Make a standby a primary; returns when it takes writes."""
+        self._run("pg_ctl", "promote", "-D", str(self.folder / "data"), "-w")
+
+    def start_over(self, follow: TemporaryPostgres) -> None:
+        """Throw its data away and start it as a standby of another."""
+        shutil.rmtree(self.folder / "data")
+        self._followed = follow
+        self.start()
+
+    def configure(self, name: str, value: str) -> None:
+        """Change a setting while it runs. Connections made afterwards, at the latest, see it."""
+        dsn = "postgresql://isotherm@/postgres"
+        self.ask(dsn, f"alter system set {name} = '{value}'")
+        self.ask(dsn, "select pg_reload_conf()")
+
     def database(self) -> str:
         """The address of a new database."""
         self._made += 1
         name = f"test{self._made}"
-        self._run("createdb", "-h", str(self._folder), "-U", "isotherm", name)
-        return f"postgresql://isotherm@/{name}?host={self._folder}"
+        self._run("createdb", "-h", str(self.folder), "-U", "isotherm", name)
+        return f"postgresql://isotherm@/{name}?host={self.folder}"
 
     def drop(self, dsn: str) -> None:
         """Remove a database that `database` made, cutting its connections."""
-        self._run("dropdb", "--force", "-h", str(self._folder), "-U", "isotherm", dsn.split("/")[3].split("?")[0])
+        self._run("dropdb", "--force", "-h", str(self.folder), "-U", "isotherm", dsn.split("/")[3].split("?")[0])
+
+    def ask(self, dsn: str, statement: str) -> str:
+        """What a statement in a database that `database` made returns, a row a line."""
+        name = dsn.split("/")[3].split("?")[0]
+        options = ("-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", str(self.folder), "-U", "isotherm")
+        return self._run("psql", *options, "-d", name, "-c", statement)
+
+    def _all(self, number: signal.Signals) -> list[int]:
+        """A signal to the server and its children; their pids."""
+        process = self._process
+        if process is None:
+            return []
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        pids = [process.pid, *map(int, children)]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        return pids
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
@@ -101,16 +165,22 @@ class TemporaryPostgres:
 
     def _answers(self) -> bool:
         asked = subprocess.run(
-            [self._program("pg_isready"), "-q", "-h", str(self._folder), "-t", "1"], check=False, cwd=self._folder
+            [self._program("pg_isready"), "-q", "-h", str(self.folder), "-t", "1"], check=False, cwd=self.folder
         )
         return asked.returncode == 0
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def _run(self, program: str, *arguments: str) -> str:
         done = subprocess.run(
-            [self._program(program), *arguments], user=self._user(), cwd=self._folder, capture_output=True, check=False
+            [self._program(program), *arguments],
+            user=self._user(),
+            cwd=self.folder,
+            capture_output=True,
+            check=False,
+            env={"PGOPTIONS": "-c default_transaction_read_only=off"},  # whatever a test has configured
         )
         if done.returncode:
             raise RuntimeError(f"{program} failed: {done.stderr.decode()}")
+        return done.stdout.decode()
 
     def _program(self, name: str) -> Path:
         folder = programs()

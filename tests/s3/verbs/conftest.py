@@ -5,10 +5,10 @@ import pytest
 from isotherm.clock import SystemClock, VirtualClock
 from isotherm.devices.drive import SystemDrive
 from isotherm.ids import SystemIds
-from isotherm.meta.lmdb import LmdbMeta
 from isotherm.objects.space import Space
 from isotherm.segments.local import LocalSegments
 from isotherm.segments.port import Media
+from tests.metadata import open_meta
 from tests.s3.verbs.client import Client
 
 
@@ -18,9 +18,9 @@ def clock():
 
 
 @pytest.fixture
-def engines(tmp_path):
+def engines(tmp_path, metadata):
     ids = SystemIds()
-    with LmdbMeta.open(tmp_path / "meta", clock=SystemClock(), ids=ids, role="server", sync=False) as meta:
+    with open_meta(tmp_path / "meta", clock=SystemClock(), ids=ids) as meta:
         directories = {Media.PERFORMANCE: [tmp_path / "fast"], Media.CAPACITY: [tmp_path / "slow"]}
         segments = LocalSegments.open(directories, meta, clock=SystemClock(), ids=ids, drive=SystemDrive())
         try:

@@ -10,7 +10,6 @@ from pathlib import Path
 from isotherm.clock import SystemClock
 from isotherm.devices.drive import SystemDrive
 from isotherm.ids import SystemIds
-from isotherm.meta.lmdb import LmdbMeta
 from isotherm.objects.space import Space
 from isotherm.protocols.s3.counters import Counters
 from isotherm.protocols.s3.endpoint import S3Endpoint
@@ -22,6 +21,7 @@ from isotherm.segments.local import LocalSegments
 from isotherm.segments.port import Media
 from isotherm.telemetry import Log
 from isotherm.tenancy.identity import Credential
+from tests.metadata import open_meta
 
 
 class FixedCredentials:
@@ -40,7 +40,7 @@ def serving(directory: Path, pairs: Mapping[str, tuple[str, int]], *, port: int 
     clock, ids = SystemClock(), SystemIds()
     listener = socket.create_server(("127.0.0.1", port), backlog=128)
     listener.setblocking(False)
-    meta = LmdbMeta.open(directory / "meta", clock=clock, ids=ids, role="server", sync=False)
+    meta = open_meta(directory / "meta", clock=clock, ids=ids)
     directories = {Media.PERFORMANCE: [directory / "fast"], Media.CAPACITY: [directory / "slow"]}
     segments = LocalSegments.open(directories, meta, clock=clock, ids=ids, drive=SystemDrive())
     endpoint = S3Endpoint(

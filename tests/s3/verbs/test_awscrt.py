@@ -16,7 +16,7 @@ PROVIDER = auth.AwsCredentialsProvider.new_static("KEY", "secret")
 
 
 @pytest.fixture(scope="module")
-def call(tmp_path_factory):
+def call(tmp_path_factory, metadata_of_module):
     with serving(tmp_path_factory.mktemp("store"), {"KEY": ("secret", 1)}) as url:
         connection = http.client.HTTPConnection(urlsplit(url).netloc)
 

@@ -15,7 +15,7 @@ from tests.s3.verbs.loopback import serving
 
 
 @pytest.fixture(scope="module")
-def endpoint(tmp_path_factory):
+def endpoint(tmp_path_factory, metadata_of_module):
     with serving(tmp_path_factory.mktemp("store"), {"KEY": ("secret", 1)}) as url:
         yield url
 
