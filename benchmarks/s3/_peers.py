@@ -53,15 +53,17 @@ def _running(command: list[str], port: int) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def isotherm(data: Path, gateways: int = 1, *, pin: bool = True) -> Iterator[Site]:
-    """All on: checksums, access log, counters. `pin`: on the server's core alone."""
+def isotherm(
+    data: Path, gateways: int = 1, *, pin: bool = True, meta: str = "", name: str = "isotherm"
+) -> Iterator[Site]:
+    """All on: checksums, access log, counters. `pin`: on the server's core alone. `meta`: a database for the metadata."""
     with pinned() if pin else contextlib.nullcontext():
-        server = RunningServer(data, gateways=gateways)
+        server = RunningServer(data, gateways=gateways, options=["--meta", meta] if meta else [])
         server.start()
     try:
         credential = server.credential
         port = int(server.address.s3.rsplit(":", 1)[1])
-        yield Site("isotherm", port, server.process.pid, credential.access_key, credential.secret)
+        yield Site(name, port, server.process.pid, credential.access_key, credential.secret)
     finally:
         server.stop()
 

@@ -2,7 +2,8 @@
 
 Keys are byte strings in memcmp order, a shorter key before its continuations. A *transaction function* is a coroutine
 function that reads a snapshot through its `Transaction` and records writes there; it must be free of side effects, since
-it is run again whenever something it read has changed before its commit. Nothing of the caller runs under a lock.
+it is run again whenever something it read has changed before its commit. Nothing of the caller runs under a lock. What a run
+returns, raises or commits comes of one state; a run whose outcome is thrown away may have been shown several.
 
 Transactions are strictly serializable: what was read is read again at the commit and compared, keys and ranges alike. A
 committed transaction is durable when `transact` returns. Reads never suspend on an embedded engine.

@@ -28,18 +28,39 @@ class SnapshotSuite(StoreSuite):
         self.use(place, body)
 
     def test_a_transaction_sees_one_state(self, place: str) -> None:
-        seen: list[tuple[bytes | None, bytes | None]] = []
+        written: list[bytes] = []
+
+        async def body(meta: Meta) -> None:
+            async def fn(txn: Transaction) -> tuple[bytes | None, bytes | None]:
+                first = await txn.get(b"a")
+                if len(written) < 3:
+                    written.append(b"%d" % len(written))
+                    await put_all(meta, dict.fromkeys((b"a", b"b"), written[-1]))
+                return first, await txn.get(b"b")
+
+            await put_all(meta, {b"a": b"-", b"b": b"-"})
+            (first, second), _ = await meta.transact(fn)
+            assert first == second  # it wrote nothing, so one consistent state is all it needs
+
+        self.use(place, body)
+
+    def test_a_transaction_that_fails_has_seen_one_state(self, place: str) -> None:
+        class Torn(Exception):
+            pass
 
         async def body(meta: Meta) -> None:
             async def fn(txn: Transaction) -> None:
                 first = await txn.get(b"a")
-                if not seen:
+                if first == b"1":
                     await put_all(meta, {b"a": b"2", b"b": b"2"})
-                seen.append((first, await txn.get(b"b")))
+                second = await txn.get(b"b")
+                txn.put(b"c", b"")
+                if first != second:
+                    raise Torn
 
             await put_all(meta, {b"a": b"1", b"b": b"1"})
             await meta.transact(fn)
-            assert seen == [(b"1", b"1")]  # it wrote nothing, so one consistent state is all it needs
+            assert await meta.get(b"c") == b""
 
         self.use(place, body)
 

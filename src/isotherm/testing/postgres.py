@@ -53,7 +53,8 @@ class TemporaryPostgres:
         self._made = 0
 
     def __enter__(self) -> TemporaryPostgres:
-        self.start()
+        if self._process is None:
+            self.start()
         return self
 
     def __exit__(
@@ -61,6 +62,12 @@ class TemporaryPostgres:
     ) -> None:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def pid(self) -> int:
+        """Of its first process, while it runs."""
+        assert self._process is not None
+        return self._process.pid
 
     def start(self) -> None:
         """Start it, and make the cluster first where that has not been done. Returns when it answers."""

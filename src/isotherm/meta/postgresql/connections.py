@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
 from typing import Any
 
 import asyncpg
@@ -49,20 +48,9 @@ class Pool:
         self._all: set[Connection] = set()
         self._closed = False
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    def connection(self) -> Borrowed:
         """Borrow a connection. Raises as `take`; database errors inside come out explained."""
-        connection = await self.take()
-        try:
-            yield connection
-        except FAILURES as error:
-            self.fail(connection, error)
-            raise explain(error) from error
-        except (asyncio.CancelledError, GeneratorExit):
-            connection.terminate()  # asyncpg would let the next caller wait until the database has given up too
-            raise
-        finally:
-            self.give_back(connection)
+        return Borrowed(self)
 
     async def take(self) -> Connection:
         """A connection of one's own, to be given back.
@@ -165,6 +153,30 @@ class Pool:
         if self._closed:
             connection.terminate()
         return connection
+
+
+class Borrowed:
+    """`async with` it. A class, as an asynchronous generator would be the business of its caller's loop."""
+
+    __slots__ = ("_connection", "_pool")
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def __aenter__(self) -> Connection:
+        self._connection = await self._pool.take()
+        return self._connection
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, FAILURES):
+            self._pool.fail(self._connection, error)
+        elif isinstance(error, asyncio.CancelledError | GeneratorExit):
+            self._connection.terminate()  # asyncpg would let the next caller wait until the database has given up too
+        self._pool.give_back(self._connection)
+        if isinstance(error, FAILURES):
+            raise explain(error) from error
 
 
 def _refuse(waiter: asyncio.Future[None]) -> None:

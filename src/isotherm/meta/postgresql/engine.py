@@ -1,7 +1,8 @@
 """The `meta` port on PostgreSQL: `PostgresMeta.open`.
 
-Transactions read a REPEATABLE READ snapshot; what they read and wrote goes to this process's committer, which sends whole
-batches to one function in the database (schema.py). Nothing of the caller runs under a lock, and nothing is held between
+A transaction's function reads the newest state first, and a REPEATABLE READ snapshot where that will not do (gathering.py);
+what it read and wrote goes to this process's committer, which sends whole batches to one function in the database
+(schema.py). Nothing of the caller runs under a lock, and nothing is held between
 calls: any number of processes may use one database, and any may die.
 
 Safe from any thread and loop of the process that opened it; coroutines of other loops and programs without one are carried
@@ -20,18 +21,20 @@ import asyncpg
 
 from isotherm.clock import Clock
 from isotherm.devices.waiting import offload
-from isotherm.errors import Conflicted, Denied, Invalid, IsothermError, Unavailable, VersionMismatch
+from isotherm.errors import Conflicted, Denied, Invalid, IsothermError, Misuse, SlowDown, Unavailable, VersionMismatch
 from isotherm.ids import Ids
 from isotherm.meta import rules
 from isotherm.meta.lmdb.environment import CopyInfo
+from isotherm.meta.member import Member
 from isotherm.meta.port import NO_STAMP, Committed, FeedPage, Pairs, Transaction
 from isotherm.meta.postgresql import feed as feeds
 from isotherm.meta.postgresql.committer import PATIENCE_S, PostgresCommitter
 from isotherm.meta.postgresql.connections import Connection, Pool
 from isotherm.meta.postgresql.exporting import export
+from isotherm.meta.postgresql.gathering import Gathering, NewestReads
 from isotherm.meta.postgresql.home import Home
 from isotherm.meta.postgresql.schema import CREATE, EPOCH_KEY, FORMAT, VERSION_KEY
-from isotherm.meta.postgresql.snapshot import PostgresSnapshot, read, scan
+from isotherm.meta.postgresql.snapshot import PostgresSnapshot, read
 from isotherm.meta.recording import RecordedTransaction
 
 T = TypeVar("T")
@@ -48,6 +51,9 @@ select count(*) from pg_stat_activity
  where datname = current_database() and application_name like 'isotherm %' and application_name <> $1
 """
 
+_Attempt = tuple[T, RecordedTransaction, Member | None]
+"""What a transaction's function returned, what it recorded, and that as a member to commit."""
+
 
 class PostgresMeta:
     """See `port.Meta`. Made by `open`."""
@@ -59,6 +65,7 @@ class PostgresMeta:
         self._writers = writers
         self._clock = clock
         self._shard = int.from_bytes(ids.token(2), "big") % _SHARDS
+        self._gathering = Gathering(readers)
         self._committer = PostgresCommitter(writers, readers, LANES, self._shard)
         self._epoch = 0
 
@@ -93,10 +100,10 @@ class PostgresMeta:
 
     async def get(self, key: bytes) -> bytes | None:
         rules.check_key(key)
-        return await self._home.run(self._with(lambda connection: read(connection, key)))
+        return await self._home.run(self._gathering.get(key))
 
     async def range(self, start: bytes, end: bytes, limit: int, *, reverse: bool = False) -> Pairs:
-        return await self._home.run(self._with(lambda connection: scan(connection, start, end, limit, reverse)))
+        return await self._home.run(self._gathering.range(start, end, limit, reverse))
 
     def snapshot(self) -> PostgresSnapshot:
         self._home.check()
@@ -104,11 +111,10 @@ class PostgresMeta:
 
     async def transact(self, fn: Callable[[Transaction], Awaitable[T]]) -> tuple[T, Committed]:
         """See `port.Meta.transact`; also raises `SnapshotExpired` for a function that takes longer than allowed."""
+        found = await self._first_attempt(fn)
         for losses in range(ATTEMPTS):
-            with self.snapshot() as snapshot:
-                txn = RecordedTransaction(snapshot, losses)
-                result = await fn(txn)
-                member = txn.member()
+            result, txn, member = found or await self._attempt(fn, losses)
+            found = None
             if member is None:
                 return result, Committed(NO_STAMP)
             for prerequisite in txn.prerequisites:
@@ -120,6 +126,25 @@ class PostgresMeta:
             if base is not None:
                 return result, Committed(base)
         raise Conflicted(f"a transaction lost against others {ATTEMPTS} times")
+
+    async def _first_attempt(self, fn: Callable[[Transaction], Awaitable[T]]) -> _Attempt[T] | None:
+        """An attempt on the newest state of each thing read; None where that may have mixed several states."""
+        self._home.check()
+        view = NewestReads(self._home, self._gathering, self._clock)
+        txn = RecordedTransaction(view)
+        try:
+            result = await fn(txn)
+            member = txn.member()
+        except Exception as error:
+            if view.reads < 2 or isinstance(error, Unavailable | SlowDown | Misuse):
+                raise
+            return None
+        return (result, txn, member) if member is not None or view.reads < 2 else None
+
+    async def _attempt(self, fn: Callable[[Transaction], Awaitable[T]], losses: int) -> _Attempt[T]:
+        with self.snapshot() as snapshot:
+            txn = RecordedTransaction(snapshot, losses)
+            return await fn(txn), txn, txn.member()
 
     async def feed(self, feed: bytes, after: bytes | None, limit: int) -> FeedPage:
         return await self._home.run(self._with(lambda connection: feeds.page(connection, feed, after, limit)))

@@ -45,9 +45,12 @@ class Home:
             self._guard.check()
             if self.loop.is_closed():
                 raise Closed("the metadata store is closed")
-            return await (coroutine if _running_loop() is self.loop else self._send(coroutine))
-        finally:
+        except BaseException:
             coroutine.close()
+            raise
+        if _running_loop() is self.loop:
+            return await coroutine
+        return await self._send(coroutine)  # it is the home's from here on, whatever becomes of the caller
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine at home and block the calling thread, which must not be the home's."""

@@ -14,7 +14,7 @@ GET = "select v from kv where k = $1"
 RANGE = "select k, v from kv where k >= $1 and k < $2 order by k limit $3"
 RANGE_BACK = "select k, v from kv where k >= $1 and k < $2 order by k desc limit $3"
 _BEGIN = "begin isolation level repeatable read read only"
-_NEWEST = "select v, pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1 as newest from kv where k = $1"
+NEWEST = "select v, pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1 as newest from kv where k = $1"
 
 
 async def read(connection: Connection, key: bytes) -> bytes | None:
@@ -88,7 +88,7 @@ class PostgresSnapshot:
     async def _newest(self) -> tuple[int, int]:
         connection = await self._begun()
         try:
-            row = await connection.fetchrow(_NEWEST, EPOCH_KEY)
+            row = await connection.fetchrow(NEWEST, EPOCH_KEY)
         except FAILURES as error:
             raise self._failed(connection, error) from error
         return int.from_bytes(row[0], "big"), row[1]
