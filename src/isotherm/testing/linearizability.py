@@ -6,8 +6,8 @@ call whose outcome is unknown (its connection was cut, its server killed) may ha
 even after the history's end, or never.
 
 The search is Wing and Gong's ("Testing and verifying concurrent objects", 1993): choose a call that no other had to precede,
-carry it out, go on with the rest, step back when stuck. It visits no configuration (calls carried out, state) twice: Lowe,
-"Testing for linearizability", 2017. Calls that share no key are checked apart from each other, since linearizability is
+carry it out, go on with the rest, and elsewhere when stuck. It goes on from no configuration (calls carried out, state) twice:
+Lowe, "Testing for linearizability", 2017; nor from one that has used up more calls of unknown outcome than another. Calls that share no key are checked apart from each other, since linearizability is
 local: Horn and Kroening, "Faster linearizability checking via P-compositionality", 2015; a call over several keys joins the
 parts of its keys into one.
 
@@ -17,6 +17,7 @@ thread.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -29,6 +30,9 @@ Q_contra = TypeVar("Q_contra", contravariant=True)
 A_contra = TypeVar("A_contra", contravariant=True)
 
 STEPS_MOST = 2_000_000
+
+_OPEN_COSTS = 8
+"""One more call without an answer is tried once the search would have to give up this many with one; no verdict depends on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +136,31 @@ def parts(history: Sequence[Call[Q, A]], specification: Specification[S, Q, A]) 
     return list(divided.values())
 
 
+@dataclass(frozen=True, slots=True)
+class _Node(Generic[S]):
+    """A configuration: `closed` and `open` are sets of calls carried out, as bits; `at` the last of them."""
+
+    state: S
+    closed: int
+    open: int
+    at: int
+    before: _Node[S] | None
+
+    def order(self) -> list[int]:
+        found: list[int] = []
+        node = self
+        while node.before is not None:
+            found.append(node.at)
+            node = node.before
+        return found[::-1]
+
+
 class _Search(Generic[S, Q, A]):
-    """Depth first over configurations. Calls that return first are tried first, those of unknown outcome last."""
+    """Best first: many calls with an answer carried out, and few without one.
+
+    A configuration is passed over when another one was reached with the same state and the same answered calls carried out,
+    and no unanswered calls but some of the same: all that can follow this one can follow that one.
+    """
 
     def __init__(self, part: Sequence[Call[Q, A]], specification: Specification[S, Q, A], steps_most: int) -> None:
         self._part = part
@@ -143,48 +170,49 @@ class _Search(Generic[S, Q, A]):
         by_return = sorted((call.returned, at) for at, call in enumerate(part) if call.returned is not None)
         self._closed = [(returned, part[at].called, at) for returned, at in by_return]
         self._open = [(call.called, at) for at, call in enumerate(part) if call.returned is None]
-        self._all_closed = sum(1 << at for _, _, at in self._closed)
+        self._seen: dict[tuple[int, S], list[int]] = {}
+        self._reached = 0
+        self._waiting: list[tuple[int, int, int, _Node[S]]] = []
 
     def run(self) -> Verdict[Q, A]:
-        start = self._specification.start()
-        seen = {(0, start)}
-        path: list[tuple[int, S, int, Iterator[int]]] = [(-1, start, 0, self._candidates(0))]
-        best: list[int] = []
-        best_done = 0
-        while path:
-            _, state, done, candidates = path[-1]
-            if done & self._all_closed == self._all_closed:
-                return self._verdict(Outcome.LINEARIZABLE, [at for at, *_ in path[1:]])
-            if len(path) - 1 > len(best):
-                best, best_done = [at for at, *_ in path[1:]], done
-            chosen = self._choose(state, done, candidates, seen)
-            if chosen is not None:
-                at, after = chosen
-                path.append((at, after, done | 1 << at, self._candidates(done | 1 << at)))
-            elif self._steps >= self._steps_most:
-                return self._verdict(Outcome.UNKNOWN, best, best_done)
-            else:
-                path.pop()
-        return self._verdict(Outcome.VIOLATION, best, best_done)
+        best = start = _Node(self._specification.start(), 0, 0, -1, None)
+        self._reach(start)
+        while self._waiting:
+            node = heapq.heappop(self._waiting)[3]
+            if node.closed.bit_count() > best.closed.bit_count():
+                best = node
+            if node.closed.bit_count() == len(self._closed):
+                return self._verdict(Outcome.LINEARIZABLE, node)
+            for at in self._candidates(node):
+                if self._steps >= self._steps_most:
+                    return self._verdict(Outcome.UNKNOWN, best)
+                self._steps += 1
+                self._try(node, at)
+        return self._verdict(Outcome.VIOLATION, best)
 
-    def _choose(self, state: S, done: int, candidates: Iterator[int], seen: set[tuple[int, S]]) -> tuple[int, S] | None:
-        """The next candidate that can be carried out and leads to a configuration not seen before, and the state it leads to."""
-        for at in candidates:
-            if self._steps >= self._steps_most:
-                return None
-            self._steps += 1
-            call = self._part[at]
-            after = self._specification.step(state, call.request, call.answer)
-            if after is None or (call.returned is None and after == state):
-                continue
-            if (configuration := (done | 1 << at, after)) not in seen:
-                seen.add(configuration)
-                return at, after
-        return None
+    def _try(self, node: _Node[S], at: int) -> None:
+        call = self._part[at]
+        after = self._specification.step(node.state, call.request, call.answer)
+        if after is None:
+            return
+        if call.returned is not None:
+            self._reach(_Node(after, node.closed | 1 << at, node.open, at, node))
+        elif after != node.state:
+            self._reach(_Node(after, node.closed, node.open | 1 << at, at, node))
 
-    def _candidates(self, done: int) -> Iterator[int]:
+    def _reach(self, node: _Node[S]) -> None:
+        reached = self._seen.setdefault((node.closed, node.state), [])
+        if any(other & node.open == other for other in reached):
+            return
+        reached.append(node.open)
+        self._reached += 1  # breaks ties: nodes have no order
+        cost = _OPEN_COSTS * node.open.bit_count() - node.closed.bit_count()
+        entry = (cost, node.open.bit_count(), self._reached, node)
+        heapq.heappush(self._waiting, entry)
+
+    def _candidates(self, node: _Node[S]) -> Iterator[int]:
         """Calls that are left and began before every other that is left returned."""
-        closed = [entry for entry in self._closed if not done >> entry[2] & 1]
+        closed = [entry for entry in self._closed if not node.closed >> entry[2] & 1]
         if not closed:
             return
         horizon = closed[0][0]
@@ -192,13 +220,14 @@ class _Search(Generic[S, Q, A]):
             if called <= horizon:
                 yield at
         for called, at in self._open:
-            if called <= horizon and not done >> at & 1:
+            if called <= horizon and not node.open >> at & 1:
                 yield at
 
-    def _verdict(self, outcome: Outcome, order: Sequence[int], done: int = 0) -> Verdict[Q, A]:
-        blocked = [] if outcome is Outcome.LINEARIZABLE else list(self._candidates(done))
+    def _verdict(self, outcome: Outcome, node: _Node[S]) -> Verdict[Q, A]:
         part = self._part
-        return Verdict(outcome, self._steps, part, [part[at] for at in order], [part[at] for at in blocked])
+        order = [part[at] for at in node.order()]
+        blocked = [] if outcome is Outcome.LINEARIZABLE else [part[at] for at in self._candidates(node)]
+        return Verdict(outcome, self._steps, part, order, blocked)
 
 
 def until(history: Sequence[Call[Q, A]], instant: int) -> list[Call[Q, A]]:
@@ -219,15 +248,20 @@ def minimise(
     """A part of a violating history that shows the violation still: its shortest prefix, less what changed nothing.
 
     Only such calls are left out as can be left out of any linearizable history; of calls that change something, none can.
-    A history that is not known to be a violation comes back as it is.
+    A history that is not known to be a violation comes back as it is, and one whose cutting down takes more than `steps_most`
+    is cut down no further.
     """
-
-    def violates(calls: Sequence[Call[Q, A]]) -> bool:
-        return check(calls, specification, steps_most=steps_most).outcome is Outcome.VIOLATION
-
     verdict = check(history, specification, steps_most=steps_most)
     if verdict.outcome is not Outcome.VIOLATION:
         return list(history)
+    left = steps_most - verdict.steps
+
+    def violates(calls: Sequence[Call[Q, A]]) -> bool:
+        nonlocal left
+        verdict = check(calls, specification, steps_most=left)
+        left -= verdict.steps
+        return verdict.outcome is Outcome.VIOLATION
+
     least = list(verdict.part)
     instants = sorted(call.returned for call in least if call.returned is not None)
     low, high = 0, len(instants) - 1
@@ -236,7 +270,7 @@ def minimise(
         low, high = (low, middle) if violates(until(least, instants[middle])) else (middle + 1, high)
     least = until(least, instants[high])
     for call in list(least):
-        if not specification.changes(call.request, call.answer):
+        if left > 0 and not specification.changes(call.request, call.answer):
             without = [other for other in least if other is not call]
             least = without if violates(without) else least
     return least

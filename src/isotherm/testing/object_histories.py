@@ -77,7 +77,7 @@ class Found(msgspec.Struct, frozen=True, tag=True):
 
 
 class Missing(msgspec.Struct, frozen=True, tag=True):
-    """404, of the key or the source. `marker`: the version id of a delete marker that the answer names."""
+    """404, of the key or the source. `marker`: the delete marker that is the reason; of the version asked for, 405."""
 
     marker: str | None = None
 

@@ -145,6 +145,8 @@ class ObjectSpecification:
         if not isinstance(answer, Listed):
             return False
         shown = [(key, version) for key in sorted(request.keys) for version in self._shown(_stack(state, key), request)]
+        if not request.versions:
+            return [(key, version[0], None) for key, version in shown] == list(answer.entries)
         return len(shown) == len(answer.entries) and all(
             key == listed[0] and self._is(version, listed[1], listed[2])
             for (key, version), listed in zip(shown, answer.entries, strict=True)
