@@ -89,7 +89,7 @@ def _store(directory: Path, body: Path, size: int) -> None:
 
 def main() -> None:
     given = arguments()
-    rounds, seconds, stored, sent = (1, 10, _GIB // 2, _GIB // 4) if given.quick else (3, 30, 4 * _GIB, 5 * _GIB // 4)
+    rounds, seconds, stored, sent = (1, 10, _GIB // 2, _GIB // 4) if given.quick else (2, 20, 4 * _GIB, 5 * _GIB // 4)
     figures = []
     with tempfile.TemporaryDirectory(prefix="isotherm-bench-") as name:
         data, body = Path(name) / "data", Path(name) / "body"
