@@ -72,4 +72,4 @@ def engines(path, life, fault, segments):
     media = {Media.PERFORMANCE: [directory.performance], Media.CAPACITY: [directory.capacity]}
     device = _DRIVES.get(fault, SystemDrive)()
     opened = LocalSegments.open(media, meta, clock=clock, ids=ids, drive=device, settings=segments)
-    return Engines(settings, directory, meta, opened, clock, ids)
+    return Engines(settings, directory, media, meta, opened, clock, ids)
