@@ -6,12 +6,14 @@ under its prefixes. Reads grow while rows are shown and shrink where prefixes ar
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from isotherm.errors import Invalid
 from isotherm.meta.port import NO_STAMP, STAMP_BYTES, Reader, invert
 from isotherm.objects.context import Context
+from isotherm.objects.entries import as_entries, as_entry
 from isotherm.objects.history import version_at
 from isotherm.objects.layout import (
     escape,
@@ -24,7 +26,7 @@ from isotherm.objects.layout import (
 )
 from isotherm.objects.model import Bucket, Entry, Listing, Upload, UploadListing
 from isotherm.objects.names import check_limit, encode_text
-from isotherm.objects.records import as_entry, decode_upload, is_marker
+from isotherm.objects.records import decode_upload, is_marker
 
 Payload = TypeVar("Payload")
 Rows = list[tuple[bytes, bytes, Payload]]
@@ -50,8 +52,11 @@ class Walk(Generic[Payload]):
         """Fill the page with what lies at or after the position."""
         if key < self._prefix:
             key, tie = self._prefix, _FIRST
+        if not self._delimiter:
+            await self._run_plainly(key, tie)
+            return
         shown: tuple[bytes, bytes] | None = None
-        size = self._limit + 1 if not self._delimiter else 32
+        size = 32
         while True:
             size = min(size, self._limit + 1 - len(self.rows) - len(self.prefixes))
             rows = await self._fetch(key, tie, size)
@@ -79,9 +84,17 @@ class Walk(Generic[Payload]):
                 key, tie = rows[-1][0], rows[-1][1] + b"\0"
                 size *= 4
 
+    async def _run_plainly(self, key: bytes, tie: bytes) -> None:
+        """Without a delimiter a page is one run of rows, of which the last tells whether all have the prefix."""
+        rows = await self._fetch(key, tie, self._limit + 1)
+        if rows and not rows[-1][0].startswith(self._prefix):
+            rows = rows[: bisect_left(rows, True, key=lambda row: not row[0].startswith(self._prefix))]
+        if len(rows) > self._limit:
+            rows.pop()
+            self.last = rows[-1][:2] if rows else None
+        self.rows = rows
+
     def _common(self, key: bytes) -> bytes | None:
-        if not self._delimiter:
-            return None
         at = key.find(self._delimiter, len(self._prefix))
         return None if at < 0 else key[: at + len(self._delimiter)]
 
@@ -117,7 +130,7 @@ async def list_objects(
         )
         if limit:
             await walk.run(start, _FIRST)
-    entries = [as_entry(value, key, True) for key, _, value in walk.rows]
+    entries = as_entries([value for _, _, value in walk.rows], [key for key, _, _ in walk.rows])
     return Listing(entries, [p.decode() for p in walk.prefixes], walk.last[0].decode() if walk.last else None)
 
 

@@ -98,7 +98,7 @@ class Version(msgspec.Struct, frozen=True):
     shared: bool
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A row of a listing: cheaper than a `Version`. `version_id` and the flags matter in listings of versions only."""
 
     key: str

@@ -59,6 +59,18 @@ async def open_version(
     return reading
 
 
+class _Held:
+    """Gives its hold back when it is dropped: a reader that was forgotten must not hold its bytes for ever."""
+
+    __slots__ = ("release",)
+
+    def __init__(self, hold: Hold) -> None:
+        self.release = hold.release
+
+    def __del__(self) -> None:
+        self.release()
+
+
 class Reading:
     """An opened version. Offsets and lengths must lie within `version.size`. Close it (a context manager).
 
@@ -68,7 +80,7 @@ class Reading:
     __slots__ = ("_bucket", "_context", "_hold", "_index", "_parts", "_starts", "version")
 
     def __init__(self, context: Context, bucket: str, version: Version, hold: Hold | None) -> None:
-        self._hold = hold
+        self._hold = _Held(hold) if hold is not None else None
         self._context = context
         self._bucket = bucket
         self.version = version
@@ -135,9 +147,6 @@ class Reading:
         """Let go of a large object's bytes. Twice does no harm."""
         if self._hold is not None:
             self._hold.release()
-
-    def __del__(self) -> None:
-        self.close()  # a reader that was dropped must not hold its bytes for ever
 
     def __enter__(self) -> Reading:
         return self

@@ -21,7 +21,6 @@ from isotherm.objects.model import (
     Attributes,
     Bucket,
     Checksum,
-    Entry,
     Part,
     Upload,
     Version,
@@ -47,13 +46,13 @@ _STAMP_BYTES = 16
 _SEAL = struct.Struct(">BI")  # format version, crc32c of what follows
 # flags, size, modified_ms, etag, parts in etag, parts, reference, tag count, checksum kind, extents
 _FIXED = struct.Struct(">BQQ16sHH8sIBB")
-_STAMPED = struct.Struct(">16sBIBQQ16sHH8sIBB")  # stamp, seal and fixed fields of a version's row
+STAMPED = struct.Struct(">16sBIBQQ16sHH8sIBB")  # stamp, seal and fixed fields of a version's row
 _AT_FLAGS = _STAMP_BYTES + _SEAL.size
-_STAMPED_BYTES = _STAMPED.size
+STAMPED_BYTES = STAMPED.size
 
-_ALGORITHMS = (None, Algorithm.CRC32, Algorithm.CRC32C, Algorithm.CRC64NVME, Algorithm.SHA1, Algorithm.SHA256)
-_ALGORITHM_NUMBERS = {algorithm: number for number, algorithm in enumerate(_ALGORITHMS)}
-_COMPOSITE = 0x80
+ALGORITHMS = (None, Algorithm.CRC32, Algorithm.CRC32C, Algorithm.CRC64NVME, Algorithm.SHA1, Algorithm.SHA256)
+_ALGORITHM_NUMBERS = {algorithm: number for number, algorithm in enumerate(ALGORITHMS)}
+COMPOSITE = 0x80
 
 
 class _Rest(msgspec.Struct, array_like=True, frozen=True):
@@ -122,7 +121,7 @@ def etag_text(etag: bytes, etag_parts: int) -> str:
 def encode_record(record: Record) -> bytes:
     """The row after its stamp."""
     checksum = record.checksum
-    kind = _ALGORITHM_NUMBERS[checksum.algorithm] | (_COMPOSITE if checksum.parts else 0) if checksum else 0
+    kind = _ALGORITHM_NUMBERS[checksum.algorithm] | (COMPOSITE if checksum.parts else 0) if checksum else 0
     flags = record.flags & (MARKER | NULL | SHARED)
     flags |= (MANIFEST if record.manifest else 0) | (TAG_SET if record.tag_set else 0)
     attributes = record.attributes
@@ -165,11 +164,11 @@ def decode_record(row: bytes) -> Record:
     """
     try:
         (stamp, version, check, flags, size, modified, etag, etag_parts, parts, reference, tag_count, kind, count) = (
-            _STAMPED.unpack_from(row)
+            STAMPED.unpack_from(row)
         )
         _check_seal(version, check, row[_AT_FLAGS:])
-        end = _STAMPED_BYTES + count * EXTENT_PACKED_BYTES
-        extents = tuple(unpack_extents(row[_STAMPED_BYTES:end]))
+        end = STAMPED_BYTES + count * EXTENT_PACKED_BYTES
+        extents = tuple(unpack_extents(row[STAMPED_BYTES:end]))
         manifest = tag_set = b""
         if flags & MANIFEST:
             manifest, end = row[end : end + 16], end + 16
@@ -178,7 +177,7 @@ def decode_record(row: bytes) -> Record:
         rest = _decode_rest(row[end:])
         checksum = None
         if kind:
-            algorithm = _ALGORITHMS[kind & ~_COMPOSITE]
+            algorithm = ALGORITHMS[kind & ~COMPOSITE]
             assert algorithm is not None
             checksum = Checksum(algorithm, rest.checksum, rest.checksum_parts)
     except (struct.error, ValueError, IndexError, AssertionError) as error:
@@ -211,7 +210,7 @@ def is_null(row: bytes) -> bool:
 
 
 def _flags(row: bytes) -> int:
-    if len(row) < _STAMPED.size:
+    if len(row) < STAMPED.size:
         raise Corrupt("an object record is cut short")
     return row[_AT_FLAGS]
 
@@ -236,28 +235,6 @@ def as_version(record: Record, key: str, *, latest: bool) -> Version:
         None if record.tag_set else record.tags,
         flags & SHARED != 0,
     )
-
-
-def as_entry(row: bytes, key: bytes, latest: bool) -> Entry:
-    """What a listing shows of a version. Raises as `decode_record`, but looks only at what it shows, and not at the checksum: one
-    damaged record is for its reader to meet, and no reason why a bucket cannot be listed."""
-    try:
-        stamp, version, _, flags, size, modified, etag, etag_parts, _, _, _, kind, _ = _STAMPED.unpack_from(row)
-        if version != VERSION:
-            raise Unsupported(f"a record of format {version}; this program reads {VERSION}")
-        return Entry(
-            key.decode(),
-            size,
-            modified,
-            f"{etag.hex()}-{etag_parts}" if etag_parts else etag.hex(),
-            "null" if flags & NULL else stamp.hex(),
-            latest,
-            bool(flags & MARKER),
-            _ALGORITHMS[kind & ~_COMPOSITE],
-            kind >= _COMPOSITE,
-        )
-    except (struct.error, LookupError, UnicodeDecodeError) as error:
-        raise Corrupt(f"the record of {key!r} cannot be read: {error}") from error
 
 
 def _refusing(decode: Callable[P, R]) -> Callable[P, R]:
@@ -323,7 +300,7 @@ def decode_upload(row: bytes, upload_id: str, key: str) -> Upload:
         stored.started_ms,
         Attributes(stored.headers, stored.metadata),
         stored.tags,
-        _ALGORITHMS[stored.algorithm],
+        ALGORITHMS[stored.algorithm],
         stored.full_object,
     )
 
@@ -355,7 +332,7 @@ def encode_part(part: Part, etag: bytes, etag_parts: int) -> bytes:
 @_refusing
 def decode_part(row: bytes, number: int) -> Part:
     stored = msgspec.msgpack.decode(_unseal(row), type=_PartRow)
-    algorithm = _ALGORITHMS[stored.algorithm]
+    algorithm = ALGORITHMS[stored.algorithm]
     return Part(
         number,
         stored.size,

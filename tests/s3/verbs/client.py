@@ -101,7 +101,8 @@ class Client:
                 content = b"".join([piece async for piece in reading.chunks(content.offset, content.length)])
         elif not isinstance(content, bytes):
             content = b"".join([piece async for piece in content])
-        headers = {name.lower(): value for name, value in reply.headers}
-        assert len(headers) == len(reply.headers), "a header was given twice"
+        lines = [tuple(line.split(": ", 1)) for line in reply.lines.splitlines()]
+        headers = {name.lower(): value for name, value in [*lines, *reply.headers]}
+        assert len(headers) == len(lines) + len(reply.headers), "a header was given twice"
         assert all(value.encode("latin-1") is not None for value in headers.values())
         return Answer(reply.status, headers, content, reply, request.operation)

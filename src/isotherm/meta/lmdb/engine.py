@@ -122,11 +122,11 @@ class LmdbMeta:
         return rows.epoch_of(self._environment.reading())
 
     async def get(self, key: bytes) -> bytes | None:
-        rules.check_key(key)
         try:
-            if len(key) < keys.FIRST:
+            if 0 < len(key) < keys.FIRST and key < rules.RESERVED:
                 value: bytes | None = self._environment.reading().get(key)
                 return value
+            rules.check_key(key)
             return keys.get(self._environment.reading(), key)
         except lmdb.Error as error:
             raise explain(error, "cannot read") from error

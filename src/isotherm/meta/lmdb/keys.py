@@ -30,6 +30,7 @@ FIRST = 500
 NEXT = 400
 CONTINUED = b"\xffk"
 _DIGEST_BYTES = 32
+_STEP, _STEP_GROWTH = 32, 8  # entries that a walk takes at once: all of them may lie beyond its end
 _NODE_BYTES = len(CONTINUED) + _DIGEST_BYTES
 
 
@@ -105,15 +106,25 @@ def scan(txn: Txn, start: bytes, end: bytes, limit: int, reverse: bool = False) 
         found.extend(islice(_continued(txn, start[:FIRST], start[FIRST:], highest), limit))
         if len(found) == limit or not cursor.next():
             return found
-    for pair in islice(cursor.iternext(), limit - len(found)):
-        key = pair[0]
-        if key >= end:
+    entries, size = cursor.iternext(), _STEP
+    while (missing := limit - len(found)) > 0:
+        pairs: Pairs = list(islice(entries, min(size, missing)))
+        size *= _STEP_GROWTH
+        whole = bool(pairs) and pairs[-1][0] < end
+        if whole and FIRST not in map(len, [key for key, _ in pairs]):
+            found += pairs
+            continue
+        for pair in pairs:
+            key = pair[0]
+            if key >= end:
+                break
+            if len(key) == FIRST:
+                highest = end[FIRST:] if end[:FIRST] == key else None
+                found.extend(islice(_continued(txn, key, b"", highest), limit))
+            else:
+                found.append(pair)
+        if not whole:
             break
-        if len(key) == FIRST:
-            highest = end[FIRST:] if end[:FIRST] == key else None
-            found.extend(islice(_continued(txn, key, b"", highest), limit))
-        else:
-            found.append(pair)
     return found if len(found) <= limit else found[:limit]
 
 

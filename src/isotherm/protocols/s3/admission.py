@@ -51,8 +51,9 @@ def _admit(endpoint: S3Endpoint, exchange: Exchange, head: Head, find: Find | No
     if exchange.inlet is not None:
         _demand_known_expectation(head, exchange)
     path = decoded(head.path)
-    exchange.bucket = bucket_of_host(headers["host"], endpoint.settings.domains)
-    if exchange.bucket:
+    domains = endpoint.settings.domains
+    if domains and (bucket := bucket_of_host(headers["host"], domains)):
+        exchange.bucket = bucket
         exchange.key = path[1:]
     else:
         exchange.bucket, _, exchange.key = path[1:].partition("/")
@@ -79,19 +80,19 @@ def _admit(endpoint: S3Endpoint, exchange: Exchange, head: Head, find: Find | No
         if not headers["content-encoding"]:
             del headers["content-encoding"]
     exchange.request = request = Request(
-        id=exchange.id,
-        method=head.method,
-        path=path,
-        bucket=exchange.bucket,
-        key=exchange.key,
-        query=dict(reversed(query)) if query else {},
-        headers=headers,
-        body=body,
-        trailers=trailers,
-        space=endpoint.space_of(credential.tenant),
-        access_key=credential.access_key,
-        region=proof.region,
-        owner=endpoint.owner_of(credential.tenant),
+        exchange.id,
+        head.method,
+        path,
+        exchange.bucket,
+        exchange.key,
+        dict(reversed(query)) if query else {},
+        headers,
+        body,
+        trailers,
+        endpoint.space_of(credential.tenant),
+        credential.access_key,
+        proof.region,
+        endpoint.owner_of(credential.tenant),
     )
     return request
 

@@ -70,13 +70,14 @@ def read_attributes(headers: Mapping[str, str]) -> Attributes:
     return Attributes(stored, metadata)
 
 
+def version_lines(version: Version) -> str:
+    """The header lines of GET and HEAD that every version has."""
+    return f'ETag: "{version.etag}"\r\nLast-Modified: {http_date(version.modified_ms)}\r\nAccept-Ranges: bytes\r\n'
+
+
 def version_headers(version: Version, overrides: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
-    """The headers of GET and HEAD that tell what a version is; `overrides` by stored name take the place of its own."""
-    headers = [
-        ("ETag", f'"{version.etag}"'),
-        ("Last-Modified", http_date(version.modified_ms)),
-        ("Accept-Ranges", "bytes"),
-    ]
+    """The other headers of GET and HEAD that tell what a version is; `overrides` by stored name take the place of its own."""
+    headers: list[tuple[str, str]] = []
     stored: Mapping[str, str] = version.attributes.headers
     if overrides:
         stored = {**stored, **overrides}

@@ -131,14 +131,12 @@ class S3Connection(Replaceable):
             ahead = ahead[2:]  # one empty line before a request is to be ignored (RFC 9112 §2.2)
         end = ahead.find(b"\r\n\r\n") + 4
         most = self._endpoint.settings.head_bytes_most
-        if end < 4:
-            if len(ahead) > most:
-                self._refuse(refusals.head_too_large())
-            elif self._vigil.head_since is None:
-                self._vigil.head_since = self._roster.now
-            return False
-        if end > most:
+        if end > most or (end < 4 and len(ahead) > most):
             self._refuse(refusals.head_too_large())
+            return False
+        if end < 4:
+            if self._vigil.head_since is None:
+                self._vigil.head_since = self._roster.now
             return False
         self._vigil.head_since = None
         self._ahead = ahead[end:]
@@ -177,9 +175,11 @@ class S3Connection(Replaceable):
             reply = await self._endpoint.dispatch(request if isinstance(request, Request) else await request)
             body = reply.body
             if isinstance(body, Ranged) and body.length <= WHOLE_BYTES_MOST and exchange.wants_body(reply):
-                with body.reading:
+                try:
                     data = body.reading.now(body.offset, body.length)
                     reply.body = data if data is not None else await body.reading.read(body.offset, body.length)
+                finally:
+                    body.reading.close()
             if not isinstance(reply.body, bytes):
                 await self._stream(exchange, reply)
         except asyncio.CancelledError:
@@ -247,7 +247,7 @@ class S3Connection(Replaceable):
 
     def _end(self, exchange: Exchange, reply: Reply) -> None:
         """The reply has been handed over."""
-        exchange.record(self._endpoint, self._remote, reply.status, reply.code, self._outlet.sent)
+        exchange.end(self._endpoint, self._remote, reply.status, reply.code, self._outlet.sent)
         self._exchange = self._task = None
         self._vigil.since = self._roster.now
         if exchange.access_key and not self._vigil.proven:
@@ -264,7 +264,7 @@ class S3Connection(Replaceable):
 
     def _broken(self, exchange: Exchange) -> None:
         """The reply cannot be ended: the client is gone, or what it asked for is."""
-        exchange.record(self._endpoint, self._remote, CLIENT_GONE, "", self._outlet.sent)
+        exchange.end(self._endpoint, self._remote, CLIENT_GONE, "", self._outlet.sent)
         self._exchange = self._task = None
         self._ending = True
         self._transport.abort()

@@ -18,6 +18,7 @@ class Exchange:
     """From a head's last byte to a reply's. `request`, `tenant` and `access_key` are empty until it has been authenticated."""
 
     __slots__ = (
+        "_outcome",
         "access_key",
         "bucket",
         "expects",
@@ -61,12 +62,17 @@ class Exchange:
             return Facts(self.id, endpoint.host_id)
         return Facts(self.id, endpoint.host_id, head.method, head.path, self.bucket, self.key)
 
-    def record(self, endpoint: S3Endpoint, remote: str, status: int, code: str, sent: int) -> None:
-        """Count and log it. `status` 499: the connection ended before the reply did."""
+    def end(self, endpoint: S3Endpoint, remote: str, status: int, code: str, sent: int) -> None:
+        """It has ended so, and will be counted and logged. `status` 499: the connection ended before the reply did."""
+        self._outcome = (remote, status, code, sent - self.sent_before, endpoint.clock.monotonic())
+        endpoint.ended(self)
+
+    def record(self, endpoint: S3Endpoint) -> None:
+        """Count and log it."""
         head, request, inlet = self.head, self.request, self.inlet
-        microseconds = int((endpoint.clock.monotonic() - self.started) * 1e6)
+        remote, status, code, sent, ended = self._outcome
+        microseconds = int((ended - self.started) * 1e6)
         received = inlet.received if inlet is not None else 0
-        sent -= self.sent_before
         operation = request.operation if request is not None else ""
         kind = BROKEN if status == CLIENT_GONE else max(status // 100 - 2, 0)
         endpoint.counters.count(operation, kind, received, sent, microseconds)

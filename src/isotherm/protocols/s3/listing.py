@@ -52,20 +52,20 @@ def contents(entries: Sequence[Entry], *, url: bool, owner: str = "") -> str:
     tail = f"{owner}<StorageClass>STANDARD</StorageClass></Contents>"
     rows = []
     seconds = ISO_SECONDS
-    minute_before, day = -1, ""
+    second_before, date = -1, ""
     algorithm_before: Algorithm | None = None
     composite_before = False
     ending = tail
     for key, entry in zip(keys, entries, strict=True):
-        minute, second = divmod(entry.modified_ms // 1000, 60)
-        if minute != minute_before:
-            minute_before, day = minute, iso_minute(minute)
+        second = entry.modified_ms // 1000
+        if second != second_before:
+            second_before, date = second, iso_minute(second // 60) + seconds[second % 60]
         algorithm, composite = entry.checksum_algorithm, entry.checksum_composite
         if algorithm is not algorithm_before or composite is not composite_before:
             algorithm_before, composite_before = algorithm, composite
             ending = _checksum_element(algorithm, composite) + tail
         rows.append(
-            f"<Contents><Key>{key}</Key><LastModified>{day}{seconds[second]}</LastModified>"
+            f"<Contents><Key>{key}</Key><LastModified>{date}</LastModified>"
             f"<ETag>&quot;{entry.etag}&quot;</ETag><Size>{entry.size}</Size>{ending}"
         )
     return "".join(rows)

@@ -32,10 +32,13 @@ def render_head(reply: Reply, method: str, request_id: str, preamble: str, *, ve
 
     `version` is the request's: to HTTP/1.0, a body without a length is sent up to the connection's end.
     """
-    lines = "".join([f"{name}: {value}\r\n" for name, value in reply.headers])
-    if lines.count("\n") != len(reply.headers) or "\0" in lines:
-        # Metadata that came through another door than HTTP may hold anything; a header may not.
-        lines = "".join([f"{f'{name}: {value}'.translate(_BREAKS)}\r\n" for name, value in reply.headers])
+    headers = reply.headers
+    lines = ""
+    if headers:
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+        if lines.count("\n") != len(headers) or "\0" in lines:
+            # Metadata that came through another door than HTTP may hold anything; a header may not.
+            lines = "".join([f"{f'{name}: {value}'.translate(_BREAKS)}\r\n" for name, value in headers])
     length = length_of(reply, method)
     if reply.status in _BODILESS or (method == "HEAD" and not length and reply.length is None):
         framing = ""
@@ -48,7 +51,7 @@ def render_head(reply: Reply, method: str, request_id: str, preamble: str, *, ve
     elif version == "1.0":
         framing += "Connection: keep-alive\r\n"
     status_line = _STATUS_LINES.get(reply.status) or f"HTTP/1.1 {reply.status} Unknown\r\n"
-    head = f"{status_line}{preamble}x-amz-request-id: {request_id}\r\n{lines}{framing}\r\n"
+    head = f"{status_line}{preamble}x-amz-request-id: {request_id}\r\n{reply.lines}{lines}{framing}\r\n"
     try:
         return head.encode("latin-1")
     except UnicodeEncodeError:

@@ -7,15 +7,16 @@ words and `objects.Space`. Neither knows the other's inside.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+import msgspec
 
 from isotherm.objects.model import Body
 from isotherm.objects.read import Reading
 from isotherm.objects.space import Space
 
 
-@dataclass(slots=True)
-class Request:
+class Request(msgspec.Struct):
     """An authenticated request.
 
     `path` is the percent-decoded path (without a virtual host's bucket), `bucket` and `key` are "" where there is none.
@@ -42,8 +43,7 @@ class Request:
     operation: str = ""
 
 
-@dataclass(slots=True)
-class Ranged:
+class Ranged(msgspec.Struct):
     """A part of an opened version to send; the connection closes the reading."""
 
     reading: Reading
@@ -51,20 +51,20 @@ class Ranged:
     length: int
 
 
-@dataclass(slots=True)
-class Reply:
+class Reply(msgspec.Struct):
     """`body` is whole bytes, a range of an object, or an iterator of pieces (sent chunked).
 
     Date, Server, Content-Length, x-amz-request-id, x-amz-id-2 and Connection are the connection's to add; for HEAD it
     sends no body but the Content-Length of it: `length` where the body is not given. `code` is the S3 error code of an
-    error reply, for the access log.
+    error reply, for the access log. `lines` are header lines rendered already, of values that cannot hold the end of a line.
     """
 
     status: int = 200
-    headers: list[tuple[str, str]] = field(default_factory=list)
+    headers: list[tuple[str, str]] = []
     body: bytes | Ranged | AsyncIterator[bytes] = b""
     length: int | None = None
     code: str = ""
+    lines: str = ""
 
 
 @dataclass(frozen=True, slots=True)

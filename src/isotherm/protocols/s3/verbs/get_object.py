@@ -6,7 +6,7 @@ from isotherm.errors import Invalid, NotFound
 from isotherm.objects.model import Checksum, Version
 from isotherm.objects.read import Reading
 from isotherm.objects.space import Space
-from isotherm.protocols.s3.attributes import response_overrides, version_headers
+from isotherm.protocols.s3.attributes import response_overrides, version_headers, version_lines
 from isotherm.protocols.s3.conditions import parse_range, range_applies, read_condition
 from isotherm.protocols.s3.digests import checksum_headers
 from isotherm.protocols.s3.parameters import version_of, whole_number
@@ -25,10 +25,11 @@ async def get_object(request: Request) -> Reply:
     except BaseException:
         reading.close()
         raise
+    lines = version_lines(reading.version)
     if not length:
         reading.close()
-        return Reply(status, headers)
-    return Reply(status, headers, Ranged(reading, offset, length))
+        return Reply(status, headers, lines=lines)
+    return Reply(status, headers, Ranged(reading, offset, length), lines=lines)
 
 
 async def head_object(request: Request) -> Reply:
@@ -45,7 +46,7 @@ async def head_object(request: Request) -> Reply:
     except NotFound as error:
         raise _told_whether_marker(error) from None
     status, headers, _, length = await _describe(request, version)
-    return Reply(status, headers, length=length)
+    return Reply(status, headers, length=length, lines=version_lines(version))
 
 
 async def _describe(request: Request, version: Version) -> tuple[int, list[tuple[str, str]], int, int]:
