@@ -23,7 +23,7 @@ def store_on(drive, path, *, seed=1, segments=None, map_bytes=1 << 40):
     meta = LmdbMeta.open(directory.meta, clock=clock, ids=ids, role="foreign", map_bytes=map_bytes)
     media = {Media.PERFORMANCE: [directory.performance], Media.CAPACITY: [directory.capacity]}
     opened = LocalSegments.open(media, meta, clock=clock, ids=ids, drive=drive, settings=settings.segments)
-    engines = Engines(settings, directory, meta, opened, clock, ids)
+    engines = Engines(settings, directory, media, meta, opened, clock, ids)
     try:
         yield engines
     finally:
