@@ -100,3 +100,24 @@ def test_a_hint_that_fails_harms_nobody(tmp_path, hint, number):
         check_values(rig, values)
         rig.segments.close()
         check_accounts(rig)
+
+
+def test_recovery_gives_back_what_a_dead_process_was_given(tmp_path):
+    class Dying(FaultyDrive):
+        def allocate(self, fd, offset, length):
+            hints.allocate(fd, offset, length)
+
+    device = Dying(SeededIds(1))
+    meta = rigs.open_meta(tmp_path)
+    dead = rigs.Rig(rigs.open_segments(tmp_path, meta, device=device), meta, 0)
+    (extent,) = drive(dead.shelf.put(b"a", payload(3 * MIB)))
+    device.kill()
+    path = rigs.path_of(tmp_path, extent.segment)
+    assert spare_bytes(path) > MIB
+    rig = rigs.Rig(rigs.open_segments(tmp_path, meta), meta, 0)
+    assert drive(rig.segments.recover()).sealed == [extent.segment]
+    assert spare_bytes(path) < MIB
+    check_values(rig, {b"a": payload(3 * MIB)})
+    rig.segments.close()
+    check_accounts(rig)
+    meta.close()

@@ -13,6 +13,7 @@ through `offload`.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from isotherm.clock import Clock
@@ -75,6 +76,7 @@ class Recovery:
                 except Unavailable:  # the medium cannot be read here; the other segments can wait no longer
                     report.missing.append(segment)
                     return
+                await offload(self._give_back, held.fd)
                 counts = (totals.payload, totals.extents, totals.end, scan.size, self._clock.now_ms())
                 if await self._replace(segment, SegmentRow(row.media, State.SEALED, *counts)):
                     report.sealed.append(segment)
@@ -131,6 +133,11 @@ class Recovery:
             return held
         held.close()
         return None
+
+    def _give_back(self, fd: int) -> None:
+        """Let go of room that was made beforehand behind the file's end (hints.py), where possible. Under the file's lock."""
+        with suppress(OSError):
+            self._drive.truncate(fd, self._drive.size(fd))
 
     def _remove(self, path: Path) -> None:
         try:
