@@ -24,6 +24,9 @@ from isotherm.errors import NotFound
 from isotherm.ids import SeededIds
 from isotherm.movers.backup import layout
 from isotherm.movers.backup.restore import UNFINISHED, restore
+from isotherm.server import root_credentials
+from isotherm.tenancy.identity import Credentials
+from isotherm.tenancy.keystore import FileKeys
 from tests.faults.expected import Expected
 from tests.faults.looking import actual_states, assert_clean, assert_views_agree
 from tests.faults.power import Disk, is_sync, lay_out
@@ -43,6 +46,7 @@ class Story:
         self.generations = {}
         self.keeping = None
         self.restored = False
+        self.credentials = []
 
     def hear(self, line):
         expected = self.stores[line.get("store", "store")]
@@ -61,6 +65,8 @@ class Story:
                 del self.generations[number]
         elif "restored" in line:
             self.restored = True
+        elif "credentials" in line:
+            self.credentials = [*self.credentials, line["credentials"]]
         elif "op" in line or "done" in line:
             expected.hear(line)
             self.stores["restored"].states.update(self._put_back() if not self.restored else {})
@@ -80,7 +86,7 @@ class Story:
             if room in self.stores
             else (self.generations, self.stores["store"].states)
         )
-        return repr((self.made, self.restored, state))
+        return repr((self.made, self.restored, self.credentials, state))
 
     def look(self, room, place, scratch):
         """Raises where what lies at `place` is not what it must be."""
@@ -89,12 +95,23 @@ class Story:
     def _look_at_store(self, place, scratch):
         engines = open_engines(place, _LIFE)
         try:
+            if self.credentials:
+                self._sign_in(engines)
             if self.made:
                 self._compare(engines, self.stores["store"], scratch)
             else:
                 assert_clean(engines, scratch)
         finally:
             engines.close()
+
+    def _sign_in(self, engines):
+        """The pair in the file is one that was announced, or that comes after it, and opens the store."""
+        directory = engines.directory
+        pair = root_credentials.read(directory.root_credentials)
+        credentials = Credentials(engines.meta, FileKeys(directory.keys, engines.ids), engines.clock, engines.ids)
+        drive(root_credentials.provide(credentials, directory.root_credentials, engines.ids))
+        assert drive(credentials.look_up(pair.access_key)).secret == pair.secret
+        assert pair.access_key not in self.credentials[:-1], "what was rotated away is back"
 
     def _compare(self, engines, expected, scratch):
         space = space_of(engines)
@@ -165,6 +182,19 @@ def without(events, lost):
             continue
         kept.append(event)
     return kept
+
+
+def just_before(events, point):
+    """The medium just before the sync of that number, and what had been said by then."""
+    disk, said = Disk(), []
+    for event in events:
+        point -= is_sync(event)
+        if not point:
+            break
+        disk.take(event)
+        if event.kind == Kind.MARK:
+            said.append(json.loads(event.data))
+    return disk, said
 
 
 @dataclass

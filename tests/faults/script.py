@@ -125,6 +125,13 @@ def recover(root, life, say):
     engines.close()
 
 
+def reopen(root, life, say):
+    """Whatever lies there is opened, recovered and compacted."""
+    engines = open_engines(root / "store", life)
+    rounds_of(engines, say)
+    engines.close()
+
+
 def backup(root, life, say):
     """Two generations, writing between them; of the second one is kept."""
     engines = open_engines(root / "store", life)
@@ -147,10 +154,19 @@ def restore(root, life, say):
     engines.close()
 
 
-CHAPTERS = {call.__name__: call for call in (begin, crash, recover, backup, restore)}
+def serve(root, life, say):
+    """See served.py."""
+    from tests.faults import served  # S3 clients take a while to be imported
+
+    served.serve(root, life, say, scribe, open_engines)
 
 
-def record(recorder, *, seed=0, chapters=CHAPTERS, fault=()):
+CHAPTERS = {call.__name__: call for call in (begin, crash, recover, reopen, backup, restore, serve)}
+EMBEDDED = ("begin", "crash", "recover", "backup", "restore")
+SERVED = ("begin", "serve")
+
+
+def record(recorder, *, seed=0, chapters=EMBEDDED, fault=()):
     """Run chapters one after another under a recorder, each in a process of its own."""
     for number, chapter in enumerate(chapters, start=1):
         words = [str(recorder.root), str(100 * seed + 10 * number), chapter, *fault]

@@ -10,8 +10,10 @@ import random
 import pytest
 
 from tests.faults import planted
+from tests.faults.cuts import Found, just_before
+from tests.faults.power import Variant, inodes_below, is_sync, lay_out
 from tests.faults.recording import COMPILER, Recorder, build
-from tests.faults.script import record
+from tests.faults.script import SERVED, record
 from tests.faults.walk import walk_through
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C compiler")
@@ -50,6 +52,44 @@ def test_nothing_acknowledged_is_lost_whenever_the_power_goes(library, tmp_path,
     print(f"seed {seed}: {found}")
     assert not found.problems, f"seed {seed}: {found}"
     assert found.points > 300
+
+
+@pytest.mark.torture
+def test_nothing_acknowledged_is_lost_whenever_the_power_of_a_server_goes(library, tmp_path):
+    """All of its processes are recorded."""
+    found = walk_through(recorded(library, tmp_path, chapters=SERVED), tmp_path, shards=SHARDS, mixed=3)
+    print(found)
+    assert not found.problems, str(found)
+    assert found.points > 200
+
+
+def cut_again(library, tmp_path, points):
+    """What a cut leaves is opened, recovered and compacted, and the power goes at any sync of that; all that is found then."""
+    events = recorded(library, tmp_path / "first", chapters=("begin", "crash")).events()
+    syncs = sum(map(is_sync, events))
+    found = Found()
+    for number in range(points):
+        disk, said = just_before(events, syncs - number * (syncs // 2 // points) - 1)
+        image = disk.image(Variant("anything", "any", "any", seed=number))
+        for place in (root := tmp_path / f"{number}" / "root", before := tmp_path / f"{number}" / "before"):
+            place.mkdir(parents=True)
+            lay_out(image, place)
+        initial = str(before), inodes_below(root)
+        again = Recorder(library, root, root.parent / "log")
+        record(again, chapters=("reopen",), seed=50 + number)
+        found += walk_through(again, root.parent, initial=initial, before=said, seed=number)
+    print(found)
+    assert not found.problems, str(found)
+    return found
+
+
+def test_nothing_is_lost_when_the_power_goes_again_while_the_store_recovers(library, tmp_path):
+    assert cut_again(library, tmp_path, 1).points > 10
+
+
+@pytest.mark.torture
+def test_nothing_is_lost_when_the_power_goes_again_and_again(library, tmp_path):
+    assert cut_again(library, tmp_path, 20).points > 200
 
 
 @pytest.mark.parametrize("fault", planted.FAULTS)
