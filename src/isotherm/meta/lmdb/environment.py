@@ -225,6 +225,7 @@ def _open(path: Path, map_bytes: int, sync: bool, *, subdir: bool = True, lock: 
     return lmdb.open(
         os.fspath(path),
         subdir=subdir,
+        create=False,  # of the directory, which is there; lmdb's own failure to make it would be no error of LMDB
         lock=lock,
         map_size=map_bytes,
         max_readers=READERS_MOST,
