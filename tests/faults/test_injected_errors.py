@@ -13,7 +13,10 @@ from tests.faults.injection import Chapter
 from tests.faults.recording import COMPILER, build
 from tests.faults.traced import STRACE
 
-pytestmark = pytest.mark.skipif(STRACE is None or COMPILER is None, reason="needs strace and a C compiler")
+pytestmark = [
+    pytest.mark.skipif(STRACE is None or COMPILER is None, reason="needs strace and a C compiler"),
+    pytest.mark.timeout(300),
+]
 
 ERRORS = ("EIO", "ENOSPC")
 LONG_PART = int(os.environ.get("PART", "1"))  # 1: every call, 3: every third of them

@@ -16,7 +16,7 @@ from tests.faults.recording import COMPILER, Recorder, build
 from tests.faults.script import SERVED, record
 from tests.faults.walk import walk_through
 
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C compiler")
+pytestmark = [pytest.mark.skipif(COMPILER is None, reason="needs a C compiler"), pytest.mark.timeout(300)]
 
 LONG_SEEDS = int(os.environ.get("SEEDS", "3"))
 SHARDS = len(os.sched_getaffinity(0))

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from tests.faults.recording import Kind, Recorder, build
+from tests.faults.recording import COMPILER, Kind, Recorder, build
 from tests.faults.traced import RARE, STRACE, WRITES, traced
 
 KINDS = {
@@ -57,7 +57,8 @@ def counted_by_recorder(events):
     return {kind: number for kind, number in found.items() if kind not in (Kind.CREATE, Kind.MARK)}, created, given
 
 
-@pytest.mark.skipif(STRACE is None, reason="needs strace")
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(STRACE is None or COMPILER is None, reason="needs strace and a C compiler")
 def test_strace_sees_nothing_that_the_recorder_does_not(tmp_path):
     root = tmp_path / "root"
     root.mkdir()

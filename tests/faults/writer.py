@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from isotherm.clock import SystemClock
-from isotherm.errors import IsothermError, NotFound, Unavailable
+from isotherm.errors import IsothermError, NotFound, SnapshotExpired, Unavailable
 from isotherm.ids import SystemIds
 from isotherm.movers.compaction import CompactionSettings
 from isotherm.movers.round import Rounds
@@ -34,6 +34,9 @@ SEGMENTS = SegmentSettings(segment_bytes=2 << 20, extent_bytes_most=600_000, idl
 OPERATIONS = (
     ["put"] * 8 + ["large"] * 2 + ["parts"] * 3 + ["copy"] * 2 + ["retag"] * 3 + ["delete"] * 2 + ["forget"] * 10
 )
+
+AGAIN = Unavailable, SnapshotExpired
+"""What changes nothing and a program tries again: a machine may be so busy that a snapshot grows too old."""
 
 
 def open_store(path):
@@ -73,7 +76,7 @@ class Writer:
         self.number += 1
         bucket = self.random.choice(BUCKETS)
         key = f"{self.name}/{self.random.randrange(KEYS)}"
-        with suppress(Unavailable):  # of a part: movers this eager give segments up between a write and its commit
+        with suppress(*AGAIN):  # of a part: movers this eager give segments up between a write and its commit
             await getattr(self, operation)(bucket, key)
 
     async def told(self, call, op, bucket, key, **about):
@@ -81,7 +84,7 @@ class Writer:
         self.say(op=op, writer=self.name, bucket=bucket, key=key, number=self.number, **about)
         try:
             result = await call
-        except (NotFound, Unavailable) as refused:
+        except (NotFound, *AGAIN) as refused:
             self.say(done="refused", writer=self.name, why=str(refused))
             return
         self.say(done=getattr(result, "version_id", None), writer=self.name)
@@ -149,7 +152,7 @@ async def move(engines):
     say(ready="move")
     while True:
         report = await rounds.run()
-        failed = {name: repr(error) for name, error in report.failed.items() if not isinstance(error, Unavailable)}
+        failed = {name: repr(error) for name, error in report.failed.items() if not isinstance(error, AGAIN)}
         say(moved=report.compaction.moved, unlinked=len(report.compaction.unlinked), failed=failed)
         await asyncio.sleep(0)
 
