@@ -26,6 +26,7 @@ _SAID_MOST = 300
 _CONNECT_S = 5.0
 _BACKOFF_FIRST_S, _BACKOFF_MOST_S = 0.05, 2.0
 _RETRIES_MOST = 10
+_SECONDS_MOST = 300
 
 Span = tuple[int, int]
 """(start, length) in bytes."""
@@ -52,7 +53,8 @@ class Bucket:
 
     @classmethod
     def open(cls, url: str, settings: RemoteSettings) -> Bucket:
-        """The bucket and prefix of a URL. Its query sets options of obstore: region, endpoint, …
+        """The bucket and prefix of a URL. Its query sets options of obstore (region, endpoint, …), and times of its own:
+        `request_s` and `retry_s`.
 
         Raises:
             Invalid: it is no such URL, or has an unknown option.
@@ -63,13 +65,15 @@ class Bucket:
         parts = urlsplit(check_url(url))
         plain = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
         config: dict[str, Any] = dict(parse_qsl(parts.query))
+        request_s = _seconds(config, "request_s", settings.request_s)
+        retry_s = _seconds(config, "retry_s", settings.retry_s)
         given: dict[str, Any] = {}
         if parts.scheme == "file":
             given["mkdir"] = True
         else:
             options: dict[str, Any] = {
-                "timeout": timedelta(seconds=settings.request_s),
-                "connect_timeout": timedelta(seconds=min(_CONNECT_S, settings.request_s)),
+                "timeout": timedelta(seconds=request_s),
+                "connect_timeout": timedelta(seconds=min(_CONNECT_S, request_s)),
             }
             if config.get("endpoint", "").startswith("http://"):
                 options["allow_http"] = True
@@ -82,7 +86,7 @@ class Bucket:
                 "client_options": options,
                 "retry_config": {
                     "max_retries": _RETRIES_MOST,
-                    "retry_timeout": timedelta(seconds=settings.retry_s),
+                    "retry_timeout": timedelta(seconds=retry_s),
                     "backoff": backoff,
                 },
             }
@@ -213,6 +217,18 @@ class Upload:
         if writer is not None:
             with suppress(Exception):  # what is left of it is the store's to expire
                 writer.__exit__(Unavailable, None, None)
+
+
+def _seconds(config: dict[str, Any], name: str, otherwise: float) -> float:
+    """An option of the URL, taken out of it. Raises `Invalid`."""
+    given = config.pop(name, otherwise)
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= _SECONDS_MOST:
+        raise Invalid(f"{name} in the bucket's URL is {given!r}; it must be a number of seconds up to {_SECONDS_MOST}")
+    return seconds
 
 
 def _on_loop() -> bool:
