@@ -30,7 +30,7 @@ class Cluster:
         self.directory = directory
         self._postgres = postgres
         self._stack = ExitStack()
-        self._nodes = {}
+        self.nodes = {}
         self.credential = None
 
     def __enter__(self):
@@ -54,13 +54,23 @@ class Cluster:
         return self
 
     def __exit__(self, *exc):
-        for name in list(self._nodes):
-            self._nodes.pop(name).stop()
+        for name in list(self.nodes):
+            self.nodes.pop(name).stop()
         self._stack.close()
+
+    @property
+    def one(self):
+        """Any node."""
+        return next(iter(self.nodes.values()))
+
+    @property
+    def two(self):
+        """Another."""
+        return list(self.nodes.values())[-1]
 
     def start(self, name, gateways=1):
         """Another node."""
-        node = self._nodes[name] = RunningServer(self.directory / name, options=self.options, gateways=gateways)
+        node = self.nodes[name] = RunningServer(self.directory / name, options=self.options, gateways=gateways)
         node.start()
         if self.credential is None:
             self.credential = node.credential
@@ -68,7 +78,7 @@ class Cluster:
 
     def destroy(self, name):
         """SIGKILL every process of a node at once, and throw its directory away."""
-        self._nodes.pop(name).kill_all()
+        self.nodes.pop(name).kill_all()
         shutil.rmtree(self.directory / name)
 
     def client(self, node):
