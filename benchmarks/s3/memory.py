@@ -4,7 +4,7 @@ Two gateways. Each writer announces 4 GiB, sends at most 1.25 GiB of them, past 
 the disk need not hold 64 GiB; then it begins anew. Each reader reads an object of 4 GiB to its end or until the time is over,
 the first time with every block verified. RssAnon of each gateway (proc(5)) is sampled ten times a second; the figure is the
 largest sample of any, in MB of 1,000,000 bytes. A quick
-run sends 256 MiB and reads an object of 512 MiB.
+run sends 128 MiB and reads an object of 512 MiB.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _store(directory: Path, body: Path, size: int) -> None:
 
 def main() -> None:
     given = arguments()
-    rounds, seconds, stored, sent = (1, 10, _GIB // 2, _GIB // 4) if given.quick else (2, 20, 4 * _GIB, 5 * _GIB // 4)
+    rounds, seconds, stored, sent = (1, 4, _GIB // 2, _GIB // 8) if given.quick else (2, 20, 4 * _GIB, 5 * _GIB // 4)
     figures = []
     with tempfile.TemporaryDirectory(prefix="isotherm-bench-") as name:
         data, body = Path(name) / "data", Path(name) / "body"

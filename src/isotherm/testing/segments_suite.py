@@ -25,12 +25,13 @@ from isotherm.errors import Closed, Corrupt, ForkedHandle, Invalid, NotFound
 from isotherm.segments.port import BLOCK_BYTES, Extent, Media, Segments, unpack_extents
 from isotherm.testing.segments_rig import MIB, Rig, Run, payload
 from isotherm.testing.segments_suite_places import PlaceSuite
+from isotherm.testing.segments_suite_witness import WitnessSuite
 from isotherm.testing.shelf import OWNER, key_of
 
 LENGTHS = (1, 2, 4_095, 65_535, 65_536, 65_537, 131_072, MIB - 1, MIB, MIB + 1)
 
 
-class SegmentsSuite(PlaceSuite):
+class SegmentsSuite(PlaceSuite, WitnessSuite):
     """Subclass with the hooks below.
 
     `sends_files`: whether the engine has descriptors for sendfile.
