@@ -6,6 +6,7 @@
     │   ├── SnapshotExpired        a snapshot was held longer than the engine allows
     │   ├── NoSpace                the medium is full; works again when space returns
     │   ├── Unavailable            a part of the platform is down, starting or draining
+    │   │   └── NotPermitted       the operating system does not let it: whoever runs it must mend that first
     │   └── SlowDown               over capacity
     ├── Invalid                    the request is wrong; mend it (`code` says how)
     │   └── Unsupported            well-formed, but this platform does not offer it
@@ -70,6 +71,10 @@ class NoSpace(Retry):
 
 class Unavailable(Retry):
     """A part of the platform is not reachable right now."""
+
+
+class NotPermitted(Unavailable):
+    """The operating system does not permit it; whoever runs this program must change that."""
 
 
 class SlowDown(Retry):

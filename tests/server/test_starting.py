@@ -3,9 +3,11 @@
 import json
 import socket
 import stat
+from pathlib import Path
 
 import pytest
 
+import isotherm
 from isotherm.errors import Unavailable
 from isotherm.testing.server import RunningServer
 from tests.server.clients import port_of, run, s3, serving
@@ -85,6 +87,34 @@ def test_a_taken_port_is_named_and_nothing_else_is_left_running(tmp_path):
     assert done.returncode == 75
     told = f"port {port} on 127.0.0.1 is taken by another program; choose others with --port and --admin-port"
     assert done.stderr == f"isotherm: {told}\n"
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_taken_port_is_named_on_a_store_that_is_there_too(tmp_path):
+    with serving(tmp_path / "data"):
+        pass
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run("serve", "--data", tmp_path / "data", "--port", taken.getsockname()[1], "--admin-port", "0")
+    assert done.returncode == 75
+    assert "is taken by another program" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "backup", "restore"])
+def test_what_the_operating_system_does_not_permit_is_not_worth_trying_again(command, tmp_path):
+    """Nobody may make a directory there, not even root."""
+    barred = Path("/sys/isotherm-of-a-test")
+    isotherm.open(tmp_path / "store").close()
+    assert run("backup", tmp_path / "backup", "--data", tmp_path / "store").returncode == 0
+    done = run(
+        *{
+            "serve": ("serve", "--data", barred, "--port", 0, "--admin-port", 0),
+            "backup": ("backup", barred, "--data", tmp_path / "store"),
+            "restore": ("restore", tmp_path / "backup", barred),
+        }[command]
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("isotherm: cannot ")
+    assert str(barred) in done.stderr
 
 
 def test_another_version_of_the_directory_is_refused_with_the_command(tmp_path):
@@ -112,6 +142,7 @@ def test_what_no_restart_can_mend_ends_the_server_with_its_message(tmp_path):
     key.chmod(0o644)
     with pytest.raises(Unavailable, match=f"Run: chmod 600 {key}"):
         server.start()
+    assert "starts again" not in server.log
     key.chmod(0o600)
     with server:
         s3(server).list_buckets()
@@ -120,8 +151,11 @@ def test_what_no_restart_can_mend_ends_the_server_with_its_message(tmp_path):
 def test_a_certificate_that_is_none_ends_the_server_with_its_message(tmp_path):
     (tmp_path / "no.pem").write_text("no")
     tls = ("--tls-cert", str(tmp_path / "no.pem"), "--tls-key", str(tmp_path / "no.pem"))
+    server = RunningServer(tmp_path / "data", options=tls)
     with pytest.raises(Unavailable, match="TLS: cannot use"):
-        RunningServer(tmp_path / "data", options=tls).start()
+        server.start()
+    assert server.log.startswith("isotherm: TLS: cannot use")
+    assert not (tmp_path / "data").exists()
 
 
 def test_listening_elsewhere_than_on_loopback_without_tls_is_warned_of(tmp_path):

@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.server.clients import get, port_of, s3, serving
+from tests.server.clients import get, port_of, run, s3, serving
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +74,17 @@ def test_old_versions_of_tls_are_refused(server):
         pytest.raises(OSError, match=r"(?i)tls|ssl|protocol|reset"),
     ):
         context.wrap_socket(plain)
+
+
+def test_a_key_with_a_passphrase_ends_the_server_and_asks_nobody(pem, tmp_path):
+    key = serialization.load_pem_private_key((pem / "key.pem").read_bytes(), None)
+    sealed = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"secret"),
+    )
+    (tmp_path / "key.pem").write_bytes(sealed)
+    tls = ("--tls-cert", pem / "cert.pem", "--tls-key", tmp_path / "key.pem")
+    done = run("serve", "--data", tmp_path / "data", "--port", 0, "--admin-port", 0, *tls)
+    assert done.returncode == 1
+    assert "TLS: cannot use" in done.stderr

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from isotherm.cli.places import Data, Meta, RootKey, Segments
-from isotherm.cli.reporting import EXIT_AGAIN
-from isotherm.errors import Corrupt, IsothermError, Retry
+from isotherm.cli.reporting import EXIT_AGAIN, is_passing
+from isotherm.errors import Corrupt, IsothermError
 
 if TYPE_CHECKING:
     from isotherm.movers.fsck.findings import Report
@@ -83,7 +83,7 @@ def _exiting() -> Iterator[None]:
         yield
     except IsothermError as error:
         typer.secho(f"isotherm: {error}", err=True, fg=typer.colors.RED)
-        code = EXIT_DAMAGE if isinstance(error, Corrupt) else EXIT_AGAIN if isinstance(error, Retry) else EXIT_UNCHECKED
+        code = EXIT_DAMAGE if isinstance(error, Corrupt) else EXIT_AGAIN if is_passing(error) else EXIT_UNCHECKED
         raise typer.Exit(code) from error
     except typer.Exit:
         raise

@@ -120,6 +120,11 @@ def open_directory(
     return opened
 
 
+def is_data_directory(path: Path) -> bool:
+    """Whether a store has been made there, readable or not."""
+    return os.path.lexists(path / MARK)
+
+
 def claim_directory(
     directory: DataDirectory, store_id: str, created_ms: int, *, program: str, ids: Ids
 ) -> DataDirectory:

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Protocol
 
 from isotherm.devices import hints
-from isotherm.errors import IsothermError, NoSpace, Unavailable
+from isotherm.errors import IsothermError, NoSpace, NotPermitted, Unavailable
 
 Buffer = bytes | bytearray | memoryview
 
 NOWAIT = os.RWF_NOWAIT
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+BARRED = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
 FILE_MODE = 0o600
 
 
@@ -135,9 +136,12 @@ class SystemDrive:
 
 
 def explain(error: OSError, what: str) -> IsothermError:
-    """The error tree's word for a failed write: `NoSpace` when the medium is full, else `Unavailable`."""
+    """The error tree's word for a failure: `NoSpace` when the medium is full, `NotPermitted` where rights or a medium mounted
+    read-only are in the way, else `Unavailable`."""
     if error.errno in FULL:
         return NoSpace(f"{what}: {error.strerror}")
+    if error.errno in BARRED:
+        return NotPermitted(f"{what}: {error.strerror}")
     return Unavailable(f"{what}: {error.strerror or error}")
 
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 from isotherm.clock import Clock, SystemClock
 from isotherm.devices.board import Board, Slot, State
 from isotherm.devices.processes import Line, from_parent
-from isotherm.errors import Denied, Invalid, IsothermError, Misuse, Unavailable
+from isotherm.errors import Denied, Invalid, IsothermError, Misuse, NotPermitted, Unavailable
 from isotherm.ids import Ids, SystemIds
 from isotherm.server.assignment import DRAIN, EXIT_CONFIGURATION, EXIT_FAILURE, HARD_STOP_AFTER_S, Assignment
 from isotherm.settings import Settings, decode
@@ -165,7 +165,7 @@ def run(
         status = 0
     except IsothermError as error:
         log.error(str(error))
-        status = EXIT_CONFIGURATION if isinstance(error, Misuse | Denied | Invalid) else EXIT_FAILURE
+        status = EXIT_CONFIGURATION if isinstance(error, Misuse | Denied | Invalid | NotPermitted) else EXIT_FAILURE
     except BaseException:
         traceback.print_exc()
         status = EXIT_FAILURE

@@ -10,14 +10,12 @@ import asyncio
 import functools
 import gc
 import socket
-import ssl
 
 import uvloop
 
 from isotherm.devices.appending import AppendedFile
 from isotherm.devices.board import State
 from isotherm.devices.processes import raise_descriptor_limit
-from isotherm.errors import Invalid
 from isotherm.protocols.s3.access_log import AccessLog
 from isotherm.protocols.s3.counters import CELLS, Counters
 from isotherm.protocols.s3.endpoint import S3Endpoint
@@ -27,7 +25,7 @@ from isotherm.protocols.s3.listener import Gateway
 from isotherm.protocols.s3.router import dispatch
 from isotherm.server import root_credentials
 from isotherm.server.duty import Duty, open_engines, run
-from isotherm.settings import Tls
+from isotherm.server.listening import tls_context
 from isotherm.store import Engines
 from isotherm.tenancy.identity import Credentials
 
@@ -44,19 +42,6 @@ def may_accept(duty: Duty) -> bool:
         slot.connections >= mine or slot.beat_ms < oldest_ms or slot.state is not State.SERVING
         for slot in duty.gateways
     )
-
-
-def tls_context(tls: Tls | None) -> ssl.SSLContext | None:
-    """Raises Invalid for files that are no certificate and key."""
-    if tls is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(tls.certificate, tls.key)
-    except (OSError, ssl.SSLError) as error:
-        raise Invalid(f"TLS: cannot use {tls.certificate} with {tls.key}: {error}") from error
-    return context
 
 
 async def _told(duty: Duty, engines: Engines, credentials: Credentials) -> dict[str, object]:

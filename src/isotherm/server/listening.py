@@ -8,9 +8,11 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+import ssl
 from collections.abc import Callable
 
-from isotherm.errors import Invalid, Unavailable
+from isotherm.errors import Invalid, NotPermitted, Unavailable
+from isotherm.settings import Tls
 
 BACKLOG = 4_096
 _RETRY_S = 0.05
@@ -24,7 +26,7 @@ def listen(host: str, port: int, *, patience_s: float = 0.0, sleep: Callable[[fl
 
     Raises:
         Invalid: the host does not name an address of this machine.
-        Unavailable: the port is taken, or may not be used.
+        Unavailable: the port is taken. NotPermitted: it may not be used.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -56,7 +58,7 @@ def _explained(error: OSError, host: str, port: int) -> Invalid | Unavailable:
                 f"port {port} on {host} is taken by another program; choose others with --port and --admin-port"
             )
         case errno.EACCES:
-            return Unavailable(f"port {port} needs privileges this user does not have; choose one above 1023")
+            return NotPermitted(f"port {port} needs privileges this user does not have; choose one above 1023")
         case errno.EADDRNOTAVAIL:
             return Invalid(f"--host {host} is not an address of this machine")
         case _:
@@ -77,3 +79,16 @@ def url(scheme: str, listener: socket.socket) -> str:
     if address.is_unspecified:
         address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
     return f"{scheme}://[{address}]:{port}" if address.version == 6 else f"{scheme}://{address}:{port}"
+
+
+def tls_context(tls: Tls | None) -> ssl.SSLContext | None:
+    """Raises Invalid for files that are no certificate and key."""
+    if tls is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(tls.certificate, tls.key, password="")
+    except (OSError, ssl.SSLError) as error:
+        raise Invalid(f"TLS: cannot use {tls.certificate} with {tls.key}: {error}") from error
+    return context

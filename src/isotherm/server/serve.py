@@ -13,7 +13,7 @@ from dataclasses import replace
 from isotherm.clock import Clock, SystemClock
 from isotherm.devices import locks
 from isotherm.devices.board import create_board
-from isotherm.devices.directory import DataDirectory, open_directory
+from isotherm.devices.directory import DataDirectory, is_data_directory, open_directory
 from isotherm.devices.drive import SystemDrive, explain
 from isotherm.devices.processes import raise_descriptor_limit
 from isotherm.errors import Unavailable
@@ -21,7 +21,7 @@ from isotherm.ids import Ids, SystemIds
 from isotherm.meta.lmdb import ServerLock
 from isotherm.server.announcement import Address, banner, read_address, remove_address, write_address
 from isotherm.server.assignment import HARD_STOP_AFTER_S, Assignment
-from isotherm.server.listening import is_loopback, listen, url
+from isotherm.server.listening import is_loopback, listen, tls_context, url
 from isotherm.server.supervisor import Post, Supervisor
 from isotherm.settings import Settings, encode
 from isotherm.telemetry import Level, Log
@@ -36,10 +36,15 @@ def serve(settings: Settings, program: str) -> int:
 
     Raises:
         Unavailable: the directory has a server, or a port is taken.
-        Invalid, VersionMismatch, NoSpace: see `open_directory` and `listen`.
+        NotPermitted: the directory, or a port, is not for this user.
+        Invalid: also a certificate that is none. VersionMismatch, NoSpace: see `open_directory` and `listen`.
     """
     clock, ids = SystemClock(), SystemIds()
     log = Log(SUPERVISOR, clock, least=Level[settings.server.log.upper()])
+    tls_context(settings.server.tls)
+    if not is_data_directory(settings.data):  # what cannot serve leaves no new store behind
+        for port in (settings.server.port, settings.server.admin_port):
+            listen(settings.server.host, port, sleep=time.sleep).close()
     directory = open_directory(settings.data, program=program, clock=clock, ids=ids, meta_kind=settings.meta_kind)
     kept = min(settings.segments.descriptors, raise_descriptor_limit() // 8)
     settings = replace(settings, segments=replace(settings.segments, descriptors=kept))

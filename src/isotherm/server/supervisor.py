@@ -209,15 +209,17 @@ class Supervisor:
             now_s = self._clock.monotonic()
             manned.child, manned.ready = None, False
             self._board.slots[manned.slot].leave()
-            if self._stop_by_s is None:
-                wait_s = manned.restarts.after(now_s - manned.since_s)
-                manned.again_s = now_s + wait_s
-                self._log.warning(
-                    f"{manned.post.name} ended ({signal_name(status)}); it starts again in {wait_s:g} s", pid=child.pid
-                )
+            if self._stop_by_s is not None:
+                continue
             if status == EXIT_CONFIGURATION and not self._announced:
                 self._status = 1
                 self._stop(0.0)
+                continue
+            wait_s = manned.restarts.after(now_s - manned.since_s)
+            manned.again_s = now_s + wait_s
+            self._log.warning(
+                f"{manned.post.name} ended ({signal_name(status)}); it starts again in {wait_s:g} s", pid=child.pid
+            )
 
     def _stop(self, grace_s: float) -> None:
         if self._stop_by_s is not None:

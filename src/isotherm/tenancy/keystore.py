@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from isotherm.devices import durable
-from isotherm.errors import Denied, Misuse, Unavailable
+from isotherm.devices.drive import explain
+from isotherm.errors import Denied, Misuse
 from isotherm.ids import Ids
 
 KEY_BYTES = 32
@@ -59,7 +60,7 @@ class FileKeys:
                 data = durable.read_small(path) or b""
             mode = stat.S_IMODE(os.stat(path).st_mode)
         except OSError as error:
-            raise Unavailable(f"cannot read the key {path}: {error.strerror or error}") from error
+            raise explain(error, f"cannot read the key {path}") from error
         if mode & 0o027:
             raise Denied(f"others can read or change the key {path} (mode {mode:03o}). Run: chmod 600 {path}")
         if len(data) != KEY_BYTES:

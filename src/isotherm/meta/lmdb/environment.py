@@ -12,7 +12,6 @@ Reading is allowed from any thread. Only the committer's thread writes, but for 
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -25,7 +24,17 @@ from lmdb import _envid
 
 from isotherm.devices import drive, durable, filesystems
 from isotherm.devices.fork import ForkGuard
-from isotherm.errors import Closed, Corrupt, Invalid, IsothermError, Misuse, NoSpace, Unavailable, VersionMismatch
+from isotherm.errors import (
+    Closed,
+    Corrupt,
+    Invalid,
+    IsothermError,
+    Misuse,
+    NoSpace,
+    NotPermitted,
+    Unavailable,
+    VersionMismatch,
+)
 from isotherm.ids import Ids
 from isotherm.meta import rules
 from isotherm.meta.lmdb import keys, rows
@@ -338,8 +347,10 @@ _FULL = (lmdb.MapFullError, lmdb.DiskError)
 def explain(error: lmdb.Error, doing: str) -> IsothermError:
     """The error tree's word for what LMDB says."""
     code = getattr(error, "code", 0)
-    if isinstance(error, _FULL) or code in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, _FULL) or code in drive.FULL:
         return NoSpace(f"{doing}: the medium or the map is full ({error})")
+    if code in drive.BARRED or isinstance(error, lmdb.ReadonlyError):
+        return NotPermitted(f"{doing}: {error}")
     if isinstance(error, lmdb.CorruptedError | lmdb.PageNotFoundError):
         return Corrupt(f"{doing}: {error}")
     if "closed/deleted/dropped" in str(error):

@@ -25,6 +25,7 @@ CLASSES: dict[type[IsothermError], tuple[int, str | None]] = {
     errors.SnapshotExpired: (503, "ServiceUnavailable"),
     errors.NoSpace: (503, "ServiceUnavailable"),
     errors.Unavailable: (503, "ServiceUnavailable"),
+    errors.NotPermitted: (503, "ServiceUnavailable"),
     errors.SlowDown: (503, "SlowDown"),
     errors.Invalid: (400, None),
     errors.Unsupported: (501, "NotImplemented"),
