@@ -9,14 +9,16 @@ from isotherm.errors import IsothermError
 from isotherm.objects.model import Algorithm, Digests, Versioning
 from tests.objects.stores import MIB, fetch, payload, rows_of
 
-KINDS = "BLVPMUG"
+KINDS = "BLVNPMUG"
 
 
 @pytest.fixture
 def filled(space):
     """Something in every table; the calls that meet its rows."""
     drive(space.put("box", "large", payload(2 * MIB), digests=Digests(algorithm=Algorithm.CRC32C)))
+    drive(space.put("box", "nulled", b"null"))
     drive(space.set_versioning("box", Versioning.ENABLED))
+    drive(space.put("box", "nulled", b"newer"))
     for data in (b"one", b"two"):
         drive(space.put("box", "small", data, tags={f"{n:03}": "x" for n in range(60)}))
     upload = drive(space.create_upload("box", "upload", tags={"a": "1"})).id
@@ -25,6 +27,7 @@ def filled(space):
         lambda: space.head("box", "small"),
         lambda: space.tags("box", "small"),
         lambda: fetch(space, "box", "large"),
+        lambda: fetch(space, "box", "nulled", "null"),
         lambda: space.list("box"),
         lambda: space.list_versions("box"),
         lambda: space.uploads("box"),

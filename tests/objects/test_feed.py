@@ -154,3 +154,22 @@ def test_the_stamps_of_the_feed_do_not_follow_the_clock(space, clock):
         clock.step_wall(step)
         drive(space.put("box", f"{step}", b""))
     assert [change.key for change in changes(space)][1:] == ["0", "-3600000", "3600000", "-7200000"]
+
+
+@pytest.mark.parametrize("value", [b"", b"\xc1", b"\x98\x01\x01\xa3put\xa1\xf8", b"\x93\x01\x01\x05"], ids=str)
+def test_a_damaged_record_sends_its_followers_to_a_snapshot(space, engines, value):
+    """However often they asked, they would not get past it."""
+    drive(space.put("box", "a", b"x"))
+    before = drive(space.changes(None))[1]
+
+    async def append(txn):
+        txn.append(FEED, value)
+
+    drive(engines.meta.transact(append))
+    drive(space.put("box", "b", b"x"))
+    for cursor in (None, before):
+        with pytest.raises(CursorExpired, match="damaged"):
+            drive(space.changes(cursor))
+    after = drive(space.changes(drive(engines.meta.feed_end(FEED)).hex()))[1]
+    drive(space.put("box", "c", b"x"))
+    assert told(space, after) == [("put", "c", "null")]

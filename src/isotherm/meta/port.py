@@ -25,6 +25,8 @@ from typing import NewType, Protocol, TypeVar
 
 import msgspec
 
+from isotherm.errors import Corrupt
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -44,7 +46,9 @@ NO_STAMP = bytes(STAMP_BYTES)
 
 
 def invert(stamp: bytes) -> bytes:
-    """The stamp with every bit flipped, so that newer sorts first; its own inverse."""
+    """The stamp with every bit flipped, so that newer sorts first; its own inverse. Raises Corrupt for what is none."""
+    if len(stamp) != STAMP_BYTES:
+        raise Corrupt(f"a stamp has {STAMP_BYTES} bytes, not {len(stamp)}")
     return (int.from_bytes(stamp, "big") ^ ((1 << 128) - 1)).to_bytes(STAMP_BYTES, "big")
 
 

@@ -68,7 +68,10 @@ async def changes(
     page = await context.meta.feed(FEED, cursor, limit)
     found = []
     for stamp, value in page.records:
-        event = decode_event(value)
+        try:
+            event = decode_event(value)
+        except ValueError:  # nobody can follow past it, however often he asks
+            raise CursorExpired(f"The feed's record {stamp.hex()} is damaged; take a snapshot.") from None
         if event.version != _VERSION:
             raise CursorExpired("The feed holds records of another format; take a snapshot.")
         if event.tenant != context.tenant or (bucket is not None and event.bucket != bucket):
