@@ -4,6 +4,8 @@ import gc
 import os
 import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import lmdb
@@ -176,3 +178,21 @@ def test_a_forked_process_that_drops_its_copy_leaves_the_parents_snapshot_alone(
     assert drive(snapshot.get(b"k")) == b"v"
     snapshot.close()
     meta.close()
+
+
+def test_a_process_without_the_address_space_is_told_which_limit_is_in_the_way(tmp_path):
+    """A server would start its processes again and again, and a command say that the same may work later."""
+    with open_meta(tmp_path):
+        pass
+    opening = (
+        "import resource, sys; from pathlib import Path; from tests.meta.test_opening import open_meta\n"
+        "from isotherm.errors import NotPermitted\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))\n"
+        "for path in sys.argv[1:]:\n"
+        "    try: open_meta(Path(path))\n"
+        "    except NotPermitted as error: assert 'ulimit -v unlimited' in str(error)\n"
+        "    else: raise SystemExit(1)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", opening, tmp_path, tmp_path / "new"], check=True, cwd=Path(__file__).parents[2]
+    )

@@ -18,7 +18,7 @@ from isotherm.movers.compaction import Compaction, CompactionSettings
 from isotherm.objects import garbage
 from isotherm.objects.referrer import PartReferrer, VersionReferrer
 from isotherm.segments import accounting
-from tests.movers.stores import checked_at, contents, files, kinds, opened, space_of
+from tests.movers.stores import change, checked_at, contents, files, kinds, opened, space_of
 from tests.objects.stores import compact, payload
 
 PROGRAM = "0.1.0"
@@ -275,3 +275,23 @@ def test_emptied_segments_are_left_out_and_forgotten(filled, held, tmp_path):
     assert {f"{segment:016x}.seg" for segment, _ in rows} == set(files(tmp_path / "again"))
     assert contents(again) == held
     again.close()
+
+
+def test_a_segment_that_is_marked_empty_but_is_not_is_backed_up(filled, held, tmp_path):
+    """One flipped bit of a sealed segment's row marks it as empty."""
+    engines = opened(filled, seed=2)
+    segment = max(drive(accounting.segment_rows(engines.meta)), key=lambda one: one[1].payload)[0]
+    change(
+        engines,
+        {
+            accounting.row_key(segment): drive(engines.meta.get(accounting.row_key(segment)))[:1]
+            + b"\x03"
+            + drive(engines.meta.get(accounting.row_key(segment)))[2:]
+        },
+    )
+    made = back_up(engines.opened(), tmp_path / "backup", PROGRAM)
+    engines.close()
+    assert len(made.manifest.segments) == len(files(filled))
+    assert f"{segment:016x}" in {one.segment for one in made.manifest.segments}
+    restored(tmp_path / "backup", tmp_path / "again")
+    assert read(tmp_path / "again") == held

@@ -338,6 +338,11 @@ def _why_not_open(error: lmdb.Error, path: Path) -> IsothermError:
         return VersionMismatch(f"{path} was written by another version of LMDB: {error}")
     if isinstance(error, lmdb.InvalidError | lmdb.CorruptedError):
         return Corrupt(f"{path} is not an LMDB environment: {error}")
+    if isinstance(error, lmdb.MemoryError):
+        return NotPermitted(
+            f"cannot open {path}: its map takes more address space than this process may have. Run without a limit on that: "
+            "ulimit -v unlimited (systemd: LimitAS=infinity)"
+        )
     return explain(error, f"cannot open {path}")
 
 

@@ -291,7 +291,7 @@ class _Taking:
         while rows := await segment_rows(copy, after):
             for segment, row in rows:
                 after = segment
-                if row.state is State.EMPTIED:
+                if row.state is State.EMPTIED and not await live_bytes(copy, segment):
                     continue
                 try:
                     file = self._segment(files, segment, row, partial, number)
