@@ -7,8 +7,12 @@ import pytest
 
 from isotherm.devices.waiting import drive
 from isotherm.errors import Closed, Unavailable
+from isotherm.meta.port import VALUE_BYTES
+from isotherm.objects.model import PART_BYTES_MOST
 from isotherm.segments.accounting import State
+from isotherm.segments.port import EXTENT_PACKED_BYTES
 from isotherm.segments.remote.bucket import Bucket
+from isotherm.segments.remote.settings import RemoteSettings
 from isotherm.testing.segments_suite import payload
 from isotherm.testing.shelf import key_of
 from tests.segments.checks import every_row
@@ -98,3 +102,9 @@ def test_who_waits_for_an_upload_when_the_store_closes_is_told(tmp_path):
     with rigs.opened(tmp_path) as rig:
         bucket = Slow.open((tmp_path / "bucket").as_uri(), rigs.SMALL)
         asyncio.run(check(rigs.open_segments(bucket, rig.meta, uploads=1)))
+
+
+def test_the_largest_part_fits_a_row_of_the_metadata():
+    """A body of 5 GiB is one row that names all its extents."""
+    extents = -(-PART_BYTES_MOST // RemoteSettings().extent_bytes_most)
+    assert extents * EXTENT_PACKED_BYTES < VALUE_BYTES * 0.9

@@ -146,7 +146,7 @@ class Bucket:
     def upload(self, name: str, part_bytes: int) -> Upload:
         """A large object on its way."""
         self._guard.check()
-        return Upload(self, self._obstore.open_writer(self._store, name, buffer_size=part_bytes, max_concurrency=2))
+        return Upload(self, self._obstore.open_writer(self._store, name, buffer_size=part_bytes, max_concurrency=1))
 
     def listed(self, prefix: str) -> Iterator[list[tuple[str, int]]]:
         """Pages of (name, bytes) of the objects in a folder; blocks."""

@@ -20,7 +20,7 @@ class RemoteSettings:
         append_bytes_most: longest payload of `append`.
         extent_bytes_most: where a stream cuts its payload into extents; it holds one of them in memory.
         segment_bytes: a stream goes on in another object from here on.
-        part_bytes: of a multipart upload. A stream holds up to three: one being filled, two on their way.
+        part_bytes: of a multipart upload. A stream holds up to two: one being filled, one on its way.
         group_bytes: appends that arrive together share an object of about this much.
         linger_s: how long the first of them waits for others.
         uploads: objects of appends on their way at once, per media class; streams that write at once.
@@ -38,7 +38,7 @@ class RemoteSettings:
 
     inline_bytes: int = 16 << 10
     append_bytes_most: int = 4 << 20
-    extent_bytes_most: int = 4 << 20
+    extent_bytes_most: int = 2 << 20
     segment_bytes: int = 256 << 20
     part_bytes: int = 5 << 20
     group_bytes: int = 8 << 20
