@@ -84,7 +84,7 @@ class S3Endpoint:
         return f"{last:016X}"
 
     def ended(self, exchange: Exchange) -> None:
-        """Count and log it with all others that end in this turn of the loop: one after the other they cost half as much."""
+        """Count and log it with all others that end in this turn of the loop."""
         if not self._ended:
             asyncio.get_running_loop().call_soon(self.record)
         self._ended.append(exchange)
