@@ -145,8 +145,8 @@ async def write(engines, life):
     await asyncio.gather(*[Writer(space, f"{name:02}", life).run() for name in range(WRITERS)])
 
 
-async def move(engines):
-    """Background work without a pause, on segments sealed only now."""
+async def move(engines, pause_s=0.0):
+    """Background work, one round after another, on segments sealed only now."""
     eager = CompactionSettings(dead_fraction=0.2, settle_s=0.0, step_bytes=4 << 20, batch_bytes=500_000)
     rounds = Rounds(engines.meta, engines.segments, clock=engines.clock, feed_retained=1_000_000, compaction=eager)
     say(ready="move")
@@ -154,7 +154,7 @@ async def move(engines):
         report = await rounds.run()
         failed = {name: repr(error) for name, error in report.failed.items() if not isinstance(error, AGAIN)}
         say(moved=report.compaction.moved, unlinked=len(report.compaction.unlinked), failed=failed)
-        await asyncio.sleep(0)
+        await asyncio.sleep(pause_s)
 
 
 def main():

@@ -34,7 +34,7 @@ from isotherm.testing.object_histories import (
 )
 from tests.faults.histories.wire import Connection, Lost
 
-CONNECTING_S = 60.0
+CONNECTING_S = 240.0
 _ROW = re.compile(r"<(Contents|Version|DeleteMarker)>(.*?)</\1>", re.DOTALL)
 _FIELD = re.compile(r"<(Key|ETag|VersionId)>(.*?)</\1>")
 _DELETED = re.compile(r"<Deleted>(.*?)</Deleted>", re.DOTALL)

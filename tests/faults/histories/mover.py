@@ -1,4 +1,4 @@
-"""Background work beside a server, as eager as it can be: compaction moves what the histories have just written.
+"""Background work beside a server, much more eager than the server's own: compaction moves what histories have just written.
 
 `python -m tests.faults.histories.mover DIRECTORY [DATABASE]` is the process that does it, one JSON line a round.
 """
@@ -15,7 +15,7 @@ from tests.faults.writer import move
 
 
 class Mover:
-    """A process that compacts and collects without a pause until it is stopped; `moved` counts extents."""
+    """A process that compacts and collects all the time until it is stopped; `moved` counts extents."""
 
     def __init__(self, path, database):
         self.process = Process("histories.mover", path, database)
@@ -41,7 +41,7 @@ class Mover:
 
 def main():
     engines = compose(Settings(Path(sys.argv[1]), meta=sys.argv[2]), role="foreign", create=False)
-    asyncio.run(move(engines))
+    asyncio.run(move(engines, pause_s=0.1))
 
 
 if __name__ == "__main__":

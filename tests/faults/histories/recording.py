@@ -10,7 +10,7 @@ from isotherm.testing.object_histories import Delete, DeleteMany, Event, Get, Hi
 from tests.faults.histories.clients import EmbeddedClient
 from tests.faults.histories.wire import Lost
 
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 UNKNOWN_MOST = 8
 """After so many unknown outcomes no more are brought about: each multiplies the orders that a checker has to try."""
 

@@ -8,6 +8,10 @@ from isotherm.testing.server import RunningServer
 from tests.faults.histories.faults import DATABASE_FAULTS, FAULTS
 
 
+LIMIT_S = 180.0
+"""To start or to end: a machine that runs many tests at once takes its time."""
+
+
 class LmdbServer(RunningServer):
     """Metadata in the data directory."""
 
@@ -23,7 +27,7 @@ class PostgresServer(RunningServer):
     def __init__(self, data, postgres):
         self.postgres = postgres
         self.database = postgres.database()
-        super().__init__(data, options=["--meta", self.database], gateways=2)
+        super().__init__(data, options=["--meta", self.database], gateways=2, start_s=LIMIT_S, stop_s=LIMIT_S)
 
     def cut(self):
         """End every connection to its database."""
@@ -35,7 +39,7 @@ class PostgresServer(RunningServer):
 
 @contextmanager
 def lmdb(path):
-    with LmdbServer(path, gateways=2) as server:
+    with LmdbServer(path, gateways=2, start_s=LIMIT_S, stop_s=LIMIT_S) as server:
         yield server
 
 
