@@ -7,7 +7,6 @@ from isotherm.testing.postgres import TemporaryPostgres, programs
 from isotherm.testing.server import RunningServer
 from tests.faults.histories.faults import DATABASE_FAULTS, FAULTS
 
-
 LIMIT_S = 180.0
 """To start or to end: a machine that runs many tests at once takes its time."""
 
