@@ -8,7 +8,7 @@ import itertools
 import pytest
 
 from isotherm.devices.waiting import drive
-from isotherm.errors import Unavailable
+from isotherm.errors import NotFound, Unavailable
 from isotherm.objects import garbage
 from isotherm.objects.model import Versioning
 from isotherm.objects.space import Space
@@ -152,3 +152,32 @@ def test_a_version_asked_for_by_its_id_is_found_while_it_moves_between_tables(en
             if not meta.happened:
                 assert reads > 3
                 break
+
+
+@pytest.mark.parametrize("change", ["undelete", "overwrite"])
+def test_what_stands_for_a_deleted_key_is_told_as_it_was_in_one_instant(sealed, change):
+    """The marker that is named is the newest version, and there is one, unless the key is there again."""
+    for reads in itertools.count(1):
+        engines = sealed()
+        space = engines.space()
+        drive(space.set_versioning("box", Versioning.ENABLED))
+        drive(space.put("box", "key", b"old"))
+        marker = drive(space.delete("box", "key")).version_id
+
+        async def event(space=space, marker=marker):
+            if change == "undelete":
+                await space.delete("box", "key", marker)
+            else:
+                await space.put("box", "key", b"new")
+                await space.put("box", "key", b"newest")
+
+        meta = Interleaved(engines.meta, reads, event)
+        reader = Space(TENANT, meta, engines.segments, engines.clock, engines.ids)
+        try:
+            seen = drive(reader.head("box", "key")).size
+        except NotFound as missing:
+            seen = missing.detail["marker"]
+        assert seen in (marker, len("old" if change == "undelete" else "newest"))
+        if not meta.happened:
+            break
+    assert reads > 2

@@ -10,6 +10,7 @@ from isotherm.meta.port import Reader
 from isotherm.objects.context import Context
 from isotherm.objects.history import newest_not_live, version_at
 from isotherm.objects.layout import live_row, parse_version_id, version_id
+from isotherm.objects.model import Versioning
 from isotherm.objects.names import encode_key
 from isotherm.objects.records import decode_record, is_marker
 
@@ -28,10 +29,22 @@ def naming_source() -> Iterator[None]:
         ) from None
 
 
+async def locate_newest(context: Context, bucket_name: str, key: str) -> tuple[bytes, bool]:
+    """The live row, by single reads; which marker stands in its place is read from one state. Raises as `Space.head` does."""
+    bucket = await context.bucket(context.meta, bucket_name)
+    live = await context.meta.get(live_row(context.tenant, bucket.id, encode_key(key)))
+    if live is not None:
+        return live, True
+    if bucket.versioning is Versioning.UNVERSIONED:
+        raise NotFound("The specified key does not exist.", code="NoSuchKey", Key=key)
+    with context.meta.snapshot() as snapshot:
+        return await locate(context, snapshot, bucket_name, key, None)
+
+
 async def locate(
     context: Context, reader: Reader, bucket_name: str, key: str, version: str | None
 ) -> tuple[bytes, bool]:
-    """(row, whether it is live). Raises as `Space.head` does."""
+    """(row, whether it is live), from a reader that sees one state. Raises as `Space.head` does."""
     bucket = await context.bucket(reader, bucket_name)
     raw_key = encode_key(key)
     if version is not None:

@@ -15,7 +15,7 @@ from isotherm.errors import Corrupt, Invalid, NoSpace, NotFound, Unavailable
 from isotherm.objects.conditions import check_read
 from isotherm.objects.context import Context
 from isotherm.objects.layout import manifest_row, part_row
-from isotherm.objects.locate import locate
+from isotherm.objects.locate import locate, locate_newest
 from isotherm.objects.model import PARTS_MOST, Part, ReadCondition, Version
 from isotherm.objects.records import as_version, decode_index, decode_part, decode_record
 from isotherm.segments.port import Extent, Hold
@@ -25,7 +25,7 @@ _RESOLVE_TRIES = 5
 
 async def head(context: Context, bucket: str, key: str, version: str | None) -> Version:
     if version is None:
-        row, live = await locate(context, context.meta, bucket, key, None)
+        row, live = await locate_newest(context, bucket, key)
     else:  # several rows tell where a version lies; it may move between them while they are read
         with context.meta.snapshot() as snapshot:
             row, live = await locate(context, snapshot, bucket, key, version)
