@@ -43,6 +43,13 @@ def test_nothing_acknowledged_is_lost_when_the_power_goes(library, tmp_path):
     assert found.acknowledged > 50
 
 
+def test_a_store_that_is_being_made_is_one_or_can_be_made_again(library, tmp_path):
+    found = walk_through(recorded(library, tmp_path, chapters=("begin",)), tmp_path, upto=16, mixed=2)
+    print(found)
+    assert not found.problems, str(found)
+    assert found.images > 30
+
+
 @pytest.mark.torture
 @pytest.mark.parametrize("number", range(LONG_SEEDS))
 def test_nothing_acknowledged_is_lost_whenever_the_power_goes(library, tmp_path, number):

@@ -54,6 +54,7 @@ def _walk(
     *,
     every=1,
     first=0,
+    upto=None,
     seed=0,
     mixed=1,
     extremes=True,
@@ -65,7 +66,7 @@ def _walk(
     """One shard.
 
     Args:
-        every, first: cut at each `every`-th point from the `first` on, or "last": only at the end.
+        every, first, upto: cut at each `every`-th point from the `first` on, or "last": only at the end.
         seed, mixed: of so many random variants at each point, beside the extremes.
         lost: a pattern of paths whose syncs are left out.
         most: stop after so many problems.
@@ -83,7 +84,11 @@ def _walk(
     place.mkdir(parents=True)
 
     def wanted(point):
-        return point >= first and (point - first) % every == 0 and (point - first) // every % shards == shard
+        return (
+            first <= point <= (upto or point)
+            and (point - first) % every == 0
+            and (point - first) // every % shards == shard
+        )
 
     def chosen(point):
         return variants(seed + point * 1_000, mixed)[0 if extremes else 5 :] if mixed else variants(0, 0)[:1]
