@@ -51,6 +51,7 @@ def test_a_call_that_fails_loses_nothing(library, tmp_path, name):
 
 
 @pytest.mark.torture
+@pytest.mark.timeout(0)
 @pytest.mark.parametrize("name", ["begin", "recover", "backup", "restore"])
 def test_whichever_call_fails_nothing_is_lost(library, tmp_path, name):
     chapter = Chapter(library, tmp_path / "chapter", name)

@@ -51,6 +51,7 @@ def test_a_store_that_is_being_made_is_one_or_can_be_made_again(library, tmp_pat
 
 
 @pytest.mark.torture
+@pytest.mark.timeout(0)
 @pytest.mark.parametrize("number", range(LONG_SEEDS))
 def test_nothing_acknowledged_is_lost_whenever_the_power_goes(library, tmp_path, number):
     """Every point of another script each time, with more of what a cut may leave."""
@@ -62,6 +63,7 @@ def test_nothing_acknowledged_is_lost_whenever_the_power_goes(library, tmp_path,
 
 
 @pytest.mark.torture
+@pytest.mark.timeout(0)
 def test_nothing_acknowledged_is_lost_whenever_the_power_of_a_server_goes(library, tmp_path):
     """All of its processes are recorded."""
     found = walk_through(recorded(library, tmp_path, chapters=SERVED), tmp_path, shards=SHARDS, mixed=3)
@@ -95,6 +97,7 @@ def test_nothing_is_lost_when_the_power_goes_again_while_the_store_recovers(libr
 
 
 @pytest.mark.torture
+@pytest.mark.timeout(0)
 def test_nothing_is_lost_when_the_power_goes_again_and_again(library, tmp_path):
     assert cut_again(library, tmp_path, 20).points > 200
 
