@@ -13,8 +13,6 @@ import pytest
 
 from isotherm.movers.fsck.check import check
 from isotherm.movers.fsck.findings import Level
-from isotherm.settings import Settings
-from isotherm.store.engines import compose
 from isotherm.testing.object_histories import decode
 from tests.faults.histories import planted
 from tests.faults.histories.campaign import Campaign, Violation, embedded, of
@@ -63,15 +61,16 @@ ENGINES = pytest.mark.parametrize("engine", [lmdb, postgresql], ids=["lmdb", "po
 
 @contextmanager
 def serving(engine, tmp_path):
-    """A server of that engine, and a campaign against it; what the server logged is shown where it fails."""
+    """A server of that engine, a campaign against it, and a program's own engines; the server's log is shown where it fails."""
     path = tmp_path / "data"
     with ExitStack() as stack:
         server = stack.enter_context(engine(path))
         try:
-            space = stack.enter_context(embedded(path, server.database))
-            campaign = Campaign(of(server), tmp_path, seed=random.randrange(1 << 20), server=server, space=space)
+            engines = stack.enter_context(embedded(path, server.database))
+            seed, space = random.randrange(1 << 20), engines.space()
+            campaign = Campaign(of(server), tmp_path, seed=seed, server=server, space=space)
             campaign.prepare()
-            yield server, campaign
+            yield server, campaign, engines
             campaign.close()
             print(f"{engine.__name__}: {campaign}")
         except BaseException:
@@ -79,20 +78,16 @@ def serving(engine, tmp_path):
             raise
 
 
-def assert_clean(server, scratch):
+def assert_clean(engines, scratch):
     """Of a server that has been stopped."""
-    engines = compose(Settings(server.data, meta=server.database), role="foreign", create=False)
-    try:
-        report = check(engines.opened(), scratch)
-        assert report.number(Level.ERROR) == 0, [finding.text for finding in report.findings]
-    finally:
-        engines.close()
+    report = check(engines.opened(), scratch)
+    assert report.number(Level.ERROR) == 0, [finding.text for finding in report.findings]
 
 
 @pytest.mark.timeout(240)
 @ENGINES
 def test_histories_are_linearizable_whatever_dies(tmp_path, engine):
-    with serving(engine, tmp_path) as (server, campaign):
+    with serving(engine, tmp_path) as (server, campaign, _):
         campaign.run(["none", "cuts", "large", *server.faults, "impatience"])
     assert campaign.done["over several gateways"] > campaign.done["histories"] / 2
     assert campaign.done["calls"] > 400
@@ -101,7 +96,7 @@ def test_histories_are_linearizable_whatever_dies(tmp_path, engine):
 @pytest.mark.torture
 @ENGINES
 def test_histories_are_linearizable_whatever_dies_for_long(tmp_path, engine):
-    with serving(engine, tmp_path) as (server, campaign):
+    with serving(engine, tmp_path) as (server, campaign, engines):
         kinds = [kind for fault in server.faults for kind in (fault, *random.sample(QUICK, 3))]
         while campaign.done["histories"] < LONG:
             mover = Mover(server.data, server.database)
@@ -113,6 +108,6 @@ def test_histories_are_linearizable_whatever_dies_for_long(tmp_path, engine):
             campaign.run(kinds)
             print(campaign, flush=True)
         server.stop()
-        assert_clean(server, tmp_path)
+        assert_clean(engines, tmp_path)
     assert campaign.done["extents moved"]
     assert campaign.done["unknown"] > LONG

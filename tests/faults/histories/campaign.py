@@ -121,10 +121,10 @@ class Campaign:
 
 @contextmanager
 def embedded(path, database=""):
-    """A program's own handle of a server's directory and database: its space."""
+    """A program's own engines of a server's directory and database."""
     engines = compose(Settings(path, meta=database), role="foreign", clock=SystemClock(), ids=SystemIds(), create=False)
     try:
-        yield engines.space()
+        yield engines
     finally:
         engines.close()
 
