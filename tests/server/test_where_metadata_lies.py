@@ -176,6 +176,27 @@ def test_a_revoked_pair_ends_within_a_second_on_every_gateway(tmp_path, meta):
             server.until(lambda client=client: refuses(client), 30, "a revoked pair goes on working")
 
 
+def test_after_a_loss_the_operator_begins_a_new_epoch(tmp_path, meta):
+    path = tmp_path / "data"
+    with serving(path, options=["--meta", meta]) as server:
+        s3(server).create_bucket(Bucket="box")
+        s3(server).put_object(Bucket="box", Key="key", Body=b"before")
+        with open_store(path, meta) as store:
+            _, cursor = store.changes()
+        first = run("epoch", "--data", path, "--meta", meta)
+        second = run("epoch", "--new", "--data", path, "--meta", meta)
+        assert (first.returncode, second.returncode) == (0, 0), second.stderr
+        assert int(second.stdout) == int(first.stdout) + 1
+        s3(server).put_object(Bucket="box", Key="key", Body=b"after")  # by a gateway that was told nothing
+        with open_store(path, meta) as store:
+            with pytest.raises(CursorExpired):
+                store.changes(cursor)
+            changes, _ = store.changes()
+            assert [change.kind for change in changes] == ["bucket-created", "put", "put"]
+            assert store.get("box", "key") == b"after"
+    assert run("fsck", "--data", path, "--meta", meta).returncode == 0
+
+
 def refuses(client):
     try:
         client.head_bucket(Bucket="box")

@@ -11,6 +11,7 @@ import typer
 
 from isotherm import __version__
 from isotherm.cli.backup import backup, restore
+from isotherm.cli.epoch import epoch
 from isotherm.cli.find import find
 from isotherm.cli.fsck import fsck
 from isotherm.cli.keys import keys
@@ -29,7 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(keys, name="keys")
-for command in (serve, find, fsck, backup, restore):
+for command in (serve, find, epoch, fsck, backup, restore):
     app.command()(command)
 
 

@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
 
+from isotherm.devices.waiting import offload
 from isotherm.errors import Invalid, IsothermError, SlowDown, Unavailable
 from isotherm.meta.member import Member, Outcome
+from isotherm.meta.port import Prerequisite
 from isotherm.meta.postgresql.batch import arguments, together
 from isotherm.meta.postgresql.connections import FAILURES, Connection, Pool, explain
 from isotherm.meta.postgresql.schema import COMMIT
@@ -43,11 +46,13 @@ _LIVES = "select count(*) from pg_stat_activity where pid = $1 and application_n
 class _Waiting:
     """A member, and whoever waits for its outcome."""
 
-    __slots__ = ("_timer", "done", "member", "sent")
+    __slots__ = ("_timer", "done", "failure", "member", "prerequisites", "sent")
 
-    def __init__(self, member: Member, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, member: Member, prerequisites: Sequence[Prerequisite], loop: asyncio.AbstractEventLoop) -> None:
         self.member = member
+        self.prerequisites = prerequisites
         self.done: asyncio.Future[Outcome] = loop.create_future()
+        self.failure: BaseException | None = None
         self.sent = False
         self._timer = loop.call_later(PATIENCE_S, self._give_up)
 
@@ -61,6 +66,16 @@ class _Waiting:
             self.settle(Unavailable("PostgreSQL does not answer; whether this was committed is unknown"))
         else:
             self.settle(SlowDown("commits before this one wait for PostgreSQL; nothing was written"))
+
+
+def _settle(batch: Sequence[_Waiting]) -> None:
+    """Settle what the members of a batch come after, which many of them share. Blocks: the devices work meanwhile."""
+    for waiting in batch:
+        try:
+            for prerequisite in waiting.prerequisites:
+                prerequisite.settle()
+        except BaseException as error:
+            waiting.failure = error
 
 
 class PostgresCommitter:
@@ -79,9 +94,9 @@ class PostgresCommitter:
         self._queue: deque[_Waiting] = deque()
         self._lanes: set[asyncio.Task[None]] = set()
 
-    async def commit(self, member: Member) -> bytes | None:
+    async def commit(self, member: Member, prerequisites: Sequence[Prerequisite] = ()) -> bytes | None:
         """The stamp of its ordinal 0; None when something it read has changed. Raises as `transact`."""
-        waiting = _Waiting(member, asyncio.get_running_loop())
+        waiting = _Waiting(member, prerequisites, asyncio.get_running_loop())
         self._queue.append(waiting)
         if len(self._lanes) < self._most_lanes:
             lane = asyncio.create_task(self._lane())
@@ -106,10 +121,15 @@ class PostgresCommitter:
                 continue
             queued = [waiting.member for waiting in list(self._queue)[:MEMBERS_MOST]]
             batch = [self._queue.popleft() for _ in range(together(queued, BATCH_BYTES))]
+            if any(waiting.prerequisites for waiting in batch):
+                await offload(_settle, batch)
+                for waiting in batch:
+                    if waiting.failure is not None:
+                        waiting.settle(waiting.failure)
             batch = [waiting for waiting in batch if not waiting.done.done()]
             for waiting in batch:
                 waiting.sent = True
-            outcomes = await self._outcomes([waiting.member for waiting in batch])
+            outcomes = await self._outcomes([waiting.member for waiting in batch]) if batch else []
             for waiting, outcome in zip(batch, outcomes, strict=True):
                 waiting.settle(outcome)
 

@@ -20,7 +20,6 @@ from typing import Any, TypeVar
 import asyncpg
 
 from isotherm.clock import Clock
-from isotherm.devices.waiting import offload
 from isotherm.errors import Conflicted, Denied, Invalid, IsothermError, Misuse, SlowDown, Unavailable, VersionMismatch
 from isotherm.ids import Ids
 from isotherm.meta import rules
@@ -117,10 +116,8 @@ class PostgresMeta:
             found = None
             if member is None:
                 return result, Committed(NO_STAMP)
-            for prerequisite in txn.prerequisites:
-                await offload(prerequisite.settle)
             try:
-                base = await self._home.run(self._committer.commit(member))
+                base = await self._home.run(self._committer.commit(member, txn.prerequisites))
             except Conflicted:  # a deadlock with a transaction that is not ours
                 continue
             if base is not None:
