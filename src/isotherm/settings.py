@@ -92,6 +92,9 @@ class Settings:
     remote: RemoteSettings = field(default_factory=RemoteSettings)
     root_key: Path | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "data", Path(self.data))  # programs like to give a str
+
     @property
     def meta_kind(self) -> MetaKind:
         """Which engine holds the metadata."""

@@ -66,7 +66,7 @@ class Writers:
         for thread in self._threads:
             thread.join()
 
-    def go_on(self, writes, limit_s=120.0):
+    def go_on(self, writes, limit_s=60.0):
         """Wait until every writer has had so many more writes acknowledged."""
         with self._changed:
             goals = [done + writes for done in self._progress]
@@ -77,7 +77,7 @@ class Writers:
             assert self._changed.wait_for(reached, limit_s), f"no progress: {self._progress}, goals {goals}"
         assert not self.wrong, self.wrong
 
-    def suffer(self, refusals, limit_s=120.0):
+    def suffer(self, refusals, limit_s=60.0):
         """Wait until so many more writes have been refused."""
         with self._changed:
             goal = self.refused + refusals

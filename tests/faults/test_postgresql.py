@@ -5,6 +5,8 @@ lost; and the gateways go on by themselves when it does.
 """
 
 import asyncio
+import os
+import signal
 import subprocess
 import sys
 import urllib.error
@@ -156,10 +158,17 @@ def test_it_has_no_connections_left(tmp_path):
         except asyncpg.TooManyConnectionsError:
             return taken
 
-    async def crowd(meta, postgres, writers):
-        postgres.crash()
-        postgres.start()
-        taken = await take_all(meta)
+    async def crowd(meta, postgres, server, writers):
+        gateways = [server.pid(f"gateway-{number}") for number in range(2)]
+        for pid in gateways:
+            os.kill(pid, signal.SIGSTOP)  # or they would be the first to come back
+        try:
+            postgres.crash()
+            postgres.start()
+            taken = await take_all(meta)
+        finally:
+            for pid in gateways:
+                os.kill(pid, signal.SIGCONT)
         await asyncio.to_thread(writers.suffer, 2 * WRITERS)
         for connection in taken:
             await connection.close()
@@ -168,6 +177,6 @@ def test_it_has_no_connections_left(tmp_path):
         meta = postgres.database()
         with serving(tmp_path, meta) as server, Writers(server, WRITERS) as writers:
             writers.go_on(3)
-            asyncio.run(crowd(meta, postgres, writers))
+            asyncio.run(crowd(meta, postgres, server, writers))
             writers.go_on(3)
         writers.check(meta)

@@ -83,6 +83,12 @@ def test_a_directory_that_holds_something_else_is_refused(tmp_path):
         pass
 
 
+@pytest.mark.parametrize("place", ["no/such/parent", "data/inside"])
+def test_a_directory_that_cannot_be_one_is_named(tmp_path, place):
+    with pytest.raises(Invalid, match=place):
+        opened(tmp_path / "data", capacity=[tmp_path / place])
+
+
 def test_the_same_directory_by_another_name_is_the_same(spread):
     home, extra, _ = spread
     link = extra.with_name("link")

@@ -203,7 +203,9 @@ def _print_restored(report: RestoreReport, data: Path, made: Path | None) -> Non
     typer.echo(f"Generation {manifest.generation}, taken {taken}, is in {data} as epoch {report.epoch}.\n")
     print_summary(report.checked)
     if made is None:
-        typer.echo(f"\n{report.readable} of {report.credentials} access keys of the old store work.")
+        typer.echo(
+            f"\n{report.readable} of {report.credentials} access keys of the old store can be read, revoked ones among them."
+        )
     else:
         if report.credentials:
             typer.secho(

@@ -17,7 +17,7 @@ _BAR = 28
 def print_summary(report: Report, *, verdict: bool = True) -> None:
     """Print to standard output."""
     console = Console(highlight=False)
-    how = "in use, as of" if report.hot else "at"
+    how = "as of" if report.hot else "at"
     console.print(f"[bold]Store[/] {report.store}  [dim]{how} commit {report.commit} of epoch {report.epoch}[/]\n")
     console.print(_objects(report))
     console.print(_space(report))

@@ -58,7 +58,7 @@ def segment_places(home: Path, store: str, own: Places, named: Places, ids: Ids)
                 lock(held.fd)
                 remembered = _remember(home, store, wanted, ids)
     except OSError as error:
-        raise explain(error, "cannot open a directory of segments") from error
+        raise explain(error, f"cannot open {error.filename or 'a directory of segments'}") from error
     return {media: (*own.get(media, ()), *(path for of, path in remembered if of is media)) for media in Media}
 
 
@@ -66,7 +66,7 @@ def _remember(home: Path, store: str, wanted: Sequence[tuple[Media, Path]], ids:
     known = _remembered(home)
     for media, path in dict.fromkeys(wanted):
         if (media, path) not in known:
-            _mark(path, store, media, ids)
+            _mark(home, path, store, media, ids)
             known.append((media, path))
     told = {"format": FORMAT, **{media.value: [str(path) for of, path in known if of is media] for media in Media}}
     durable.replace(home / REMEMBERED, (json.dumps(told, indent=2) + "\n").encode(), ids, mode=0o644)
@@ -80,7 +80,11 @@ def _remembered(home: Path) -> list[tuple[Media, Path]]:
     return [(media, Path(path)) for media in Media for path in told.get(media.value, ())]
 
 
-def _mark(path: Path, store: str, media: Media, ids: Ids) -> None:
+def _mark(home: Path, path: Path, store: str, media: Media, ids: Ids) -> None:
+    if path.is_relative_to(home.resolve()):
+        raise Invalid(f"{path} lies within the store; a further directory of segments lies elsewhere")
+    if not path.parent.is_dir():
+        raise Invalid(f"{path} cannot be made: there is no directory {path.parent}")
     durable.make_directory(path)
     if _read(path / MARK) is None:
         names = os.listdir(path)

@@ -307,6 +307,11 @@ def test_signed_parameters_stand_for_headers():
     assert seen["query"] == {}
 
 
+def test_a_browsers_upload_is_not_there_yet():
+    head = b"POST /b HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 5\r\n\r\n--x--"
+    assert refused(head) == (501, "NotImplemented")
+
+
 def test_a_parameter_and_a_header_must_not_contradict_each_other():
     agreeing = presign(headers={"x-amz-acl": "private"}, **{"x-amz-acl": "private"})
     arguing = presign(headers={"x-amz-acl": "private"}, **{"x-amz-acl": "public-read"})

@@ -111,6 +111,8 @@ class Authenticator:
                     )
                 return of_query(head, query, now_ms, find)
         if not authorized:
+            if refusals.is_form(head.method, head.headers):  # which bears its signature in its body
+                raise refusals.form()
             raise refusals.anonymous()
         return self._of_header(head, query, now_ms, find)
 

@@ -5,6 +5,8 @@ Verbs never see these requests. Codes stand in error_table.py; details with capi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from isotherm.errors import Denied, Invalid, Unsupported
 
 
@@ -34,6 +36,15 @@ def length_required() -> Invalid:
 
 def not_implemented(header: str) -> Unsupported:
     return Unsupported("A header you provided implies functionality that is not implemented.", Header=header)
+
+
+def is_form(method: str, headers: Mapping[str, str]) -> bool:
+    """Whether this is a browser's upload, as presigned POSTs are."""
+    return method == "POST" and headers.get("content-type", "").startswith("multipart/form-data")
+
+
+def form() -> Unsupported:
+    return Unsupported("Uploads by HTML forms are not implemented.")
 
 
 def timed_out() -> Invalid:

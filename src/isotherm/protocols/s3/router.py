@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from isotherm.errors import Invalid, Unsupported
+from isotherm.protocols.s3 import refusals
 from isotherm.protocols.s3.harmless import CHECKED, COMMON
 from isotherm.protocols.s3.parameters import invalid_argument
 from isotherm.protocols.s3.routes import ROUTES, SUBRESOURCES, Route
@@ -91,9 +92,8 @@ def _no_route(request: Request, level: str, subresource: str) -> Invalid:
         unknown = next((name for name in request.query if not name.lower().startswith("x-")), None)
         if unknown is not None:
             return Unsupported(f"The query parameter {unknown[:64]} is not implemented.", Parameter=unknown[:64])
-        form = request.headers.get("content-type", "").startswith("multipart/form-data")
-        if request.method == "POST" and level == "bucket" and form:
-            return Unsupported("Uploads by HTML forms are not implemented.")
+        if level == "bucket" and refusals.is_form(request.method, request.headers):
+            return refusals.form()
     allowed = sorted({method for method, where, what in ROUTES if where == level and what == subresource})
     if not allowed:
         return Unsupported(f"The subresource {subresource} is not implemented at the level of a {level}.")

@@ -75,7 +75,12 @@ class Bucket:
                 "timeout": timedelta(seconds=request_s),
                 "connect_timeout": timedelta(seconds=min(_CONNECT_S, request_s)),
             }
-            if config.get("endpoint", "").startswith("http://"):
+            allowed = config.pop("allow_http", "").lower() in (
+                "true",
+                "1",
+                "yes",
+            )  # obstore panics over it among the others
+            if allowed or config.get("endpoint", "").startswith("http://"):
                 options["allow_http"] = True
             backoff = {
                 "init_backoff": timedelta(seconds=_BACKOFF_FIRST_S),
