@@ -44,12 +44,12 @@ def test_counters_outlive_the_gateways_that_counted(server):
     sample = 'isotherm_s3_requests_total{operation="HeadBucket",status="2xx"}'
     for _ in range(10):
         s3(server).head_bucket(Bucket="bucket")
-    assert metrics(server)[sample] == 10
+    server.until(lambda: metrics(server)[sample] == 10, 30, "ten requests are not counted")
     server.kill("gateway-0")
     server.kill("gateway-1")
     server.pid("gateway-0")
     patient_s3(server).head_bucket(Bucket="bucket")
-    assert metrics(server)[sample] >= 11
+    server.until(lambda: metrics(server)[sample] >= 11, 30, "the gateways that came began anew")
 
 
 def test_a_gateway_that_hangs_holds_up_no_new_client(server):

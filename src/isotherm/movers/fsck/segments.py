@@ -209,6 +209,8 @@ class SegmentCheck:
             with self._segments.scan(segment) as scan:
                 if scan.locked() or drive(row_of(self._current, segment)) is not None:
                     return
+                if scan.size < FILE_HEADER_BYTES and self._current is not job.meta:
+                    return  # just made, and about to be locked
                 size, held = scan.size, scan.totals().payload if scan.size > FILE_HEADER_BYTES else 0
         except NotFound:
             return
