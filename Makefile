@@ -1,7 +1,7 @@
 # Every target makes and fills .venv by itself (tools/venv); Python 3.11 or newer with venv and pip is all that is needed.
 #
 #   make demo  [KEEP=1]              the main job, on real documents, with two crashes; KEEP=1 leaves it running
-#   make test  [ARGS="-k feed -x"]   all tests
+#   make test  [ARGS="-k feed -x"]   all tests, three at a time (ARGS="-n 0": one)
 #   make check                       format, lint, types, imports, architecture
 #   make bench ROOM=s3 [QUICK=1]     a room's benchmarks: benchmarks/results/<room>.json and FIGURE lines
 #   make torture [ARGS=…]            the long fault runs
@@ -26,7 +26,7 @@ demo:
 
 test:
 	@tools/venv dev
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
 check:
 	@tools/venv dev
