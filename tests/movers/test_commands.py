@@ -140,7 +140,7 @@ def test_beside_a_running_server(tmp_path):
     keys = tmp_path / "data" / "keys"
     put_back = run("restore", tmp_path / "backup", tmp_path / "again", "--root-key", keys / "root.key")
     assert put_back.returncode == 0, put_back.stderr
-    assert "1 of 1 access keys of the old store work" in put_back.stdout
+    assert "1 of 1 access keys of the old store can be read" in put_back.stdout
     (tmp_path / "again" / "keys" / "root-credentials").write_bytes(
         (keys / "root-credentials").read_bytes()
     )  # for this test's own client
