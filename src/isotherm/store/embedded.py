@@ -28,6 +28,7 @@ from isotherm.objects.model import (
     Version,
     Versioning,
 )
+from isotherm.objects.read import clipped
 from isotherm.segments.port import Buffer
 from isotherm.settings import Settings
 from isotherm.store.engines import Engines, compose
@@ -76,10 +77,10 @@ class AsyncStore:
         self, bucket: str, key: str, *, offset: int = 0, length: int | None = None, version_id: str | None = None
     ) -> bytes:
         """The verified bytes of a version, or of a range of it; a range is cut off at the object's end."""
+        if version_id is None:
+            return await self.space.read(bucket, key, offset, length)
         with await self.space.open(bucket, key, version_id) as reading:
-            offset = min(offset, reading.version.size)
-            rest = reading.version.size - offset
-            return await reading.read(offset, rest if length is None else min(length, rest))
+            return await reading.read(*clipped(reading.version.size, offset, length))
 
     async def iterate(self, bucket: str, prefix: str = "") -> AsyncIterator[Entry]:
         """Every key under a prefix, in order, page by page: each page is one consistent state."""
@@ -147,6 +148,8 @@ class Store:
         self, bucket: str, key: str, *, offset: int = 0, length: int | None = None, version_id: str | None = None
     ) -> bytes:
         """The verified bytes of a version, or of a range of it. Errors: `Space.head`, Corrupt."""
+        if version_id is None:
+            return drive(self.space.read(bucket, key, offset, length))
         return drive(self._async.get(bucket, key, offset=offset, length=length, version_id=version_id))
 
     def head(self, bucket: str, key: str, version_id: str | None = None) -> Version:
