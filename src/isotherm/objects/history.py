@@ -138,7 +138,7 @@ class History:
             return
         if record.extents:
             owner = object_owner(self._tenant, self._bucket.id, record.reference, self._key)
-            await self._segments.discard(self._txn, record.extents, owner)
+            await self._segments.discard(self._txn, record.extents, owner, shared=bool(record.flags & SHARED))
         if record.manifest:
             await self._release_manifest(record)
         if record.tag_set:

@@ -194,10 +194,10 @@ async def share(txn: Transaction, extents: Collection[Extent], owner: bytes, als
         txn.put(reference_key(extent, also), value)
 
 
-async def discard(txn: Transaction, extents: Collection[Extent], owner: bytes) -> None:
+async def discard(txn: Transaction, extents: Collection[Extent], owner: bytes, *, shared: bool = True) -> None:
     """See `Segments.discard`."""
     for extent in set(extents):
-        owners = await sharers(txn, extent, 2)
+        owners = await sharers(txn, extent, 2) if shared else ()
         if owners:
             txn.delete(reference_key(extent, owner))
         if not owners or owners == [owner]:

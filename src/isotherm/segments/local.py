@@ -167,8 +167,10 @@ class LocalSegments:
     async def share(self, txn: Transaction, extents: Collection[Extent], owner: bytes, also: bytes) -> None:
         await accounting.share(txn, extents, owner, also)
 
-    async def discard(self, txn: Transaction, extents: Collection[Extent], owner: bytes) -> None:
-        await accounting.discard(txn, extents, owner)
+    async def discard(
+        self, txn: Transaction, extents: Collection[Extent], owner: bytes, *, shared: bool = True
+    ) -> None:
+        await accounting.discard(txn, extents, owner, shared=shared)
 
     async def recover(self) -> Recovered:
         """Seal what dead processes left open; see `Recovery.recover`."""
