@@ -68,7 +68,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _NO_REST = _encode(_Rest())
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """A version's row, decoded. `etag_parts` is 0 where the etag is an MD5; `tag_set` names tags kept in rows of their own."""
 
     flags: int
@@ -280,7 +280,7 @@ def encode_bucket(bucket: Bucket) -> bytes:
 @_refusing
 def decode_bucket(row: bytes, name: str) -> Bucket:
     stored = msgspec.msgpack.decode(_unseal(row), type=_BucketRow)
-    return Bucket(stored.id, name, stored.created_ms, Versioning(stored.versioning), stored.tags)
+    return Bucket(stored.id, name, stored.created_ms, Versioning(stored.versioning), stored.tags, row)
 
 
 class _UploadRow(msgspec.Struct, array_like=True, frozen=True):
