@@ -69,8 +69,7 @@ class AsyncStore:
         condition: Condition = _ANY,
     ) -> Version:
         """Durable on return, with its tags and its record in the change feed. Errors: `Space.put`."""
-        headers = {"content-type": content_type} if content_type else {}
-        attributes = Attributes(headers, metadata or {})
+        attributes = _attributes(metadata, content_type)
         return await self.space.put(bucket, key, data, attributes=attributes, tags=tags or {}, condition=condition)
 
     async def get(
@@ -138,11 +137,8 @@ class Store:
         """Store bytes, a binary file or an iterable of pieces. Durable on return. Errors: `Space.put`."""
         whole = _whole(data)
         body = Body(_pieces(cast("BinaryIO | Iterable[bytes]", data))) if whole is None else whole
-        return drive(
-            self._async.put(
-                bucket, key, body, tags=tags, metadata=metadata, content_type=content_type, condition=condition
-            )
-        )
+        attributes = _attributes(metadata, content_type)
+        return drive(self.space.put(bucket, key, body, attributes=attributes, tags=tags or {}, condition=condition))
 
     def get(
         self, bucket: str, key: str, *, offset: int = 0, length: int | None = None, version_id: str | None = None
@@ -207,6 +203,10 @@ class Store:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _attributes(metadata: Mapping[str, str] | None, content_type: str | None) -> Attributes:
+    return Attributes({"content-type": content_type} if content_type else {}, metadata or {})
 
 
 def _whole(data: Source) -> Buffer | None:
