@@ -121,6 +121,10 @@ class Space:
         """As head. With a condition: PreconditionFailed(PreconditionFailed | NotModified), detail `version`."""
         return await read.open_version(self._context, bucket, key, version_id, condition)
 
+    async def read(self, bucket: str, key: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Verified bytes of the current version, or of what of a range lies within it. Errors as head; Corrupt, Unavailable."""
+        return await read.read_newest(self._context, bucket, key, offset, length)
+
     async def part_range(self, version: Version, number: int) -> tuple[int, int]:
         """(offset, length) of a part of a multipart object; the whole of another for part 1; Invalid(InvalidPartNumber)."""
         return await read.part_range(self._context, version, number)

@@ -143,11 +143,20 @@ class LmdbMeta:
     async def transact(self, fn: Callable[[Transaction], Awaitable[T]]) -> tuple[T, Committed]:
         """See `port.Meta.transact`; also raises `SnapshotExpired` for a function that takes longer than allowed."""
         for losses in range(ATTEMPTS):
-            with LmdbSnapshot(self._environment, self._clock) as snapshot:
-                txn = RecordedTransaction(snapshot, losses)
+            snapshot = LmdbSnapshot(self._environment, self._clock)
+            txn = RecordedTransaction(snapshot, losses)
+            try:
                 result = await fn(txn)
                 member = txn.member()
+            except Exception:
+                if txn.guessed:
+                    continue
+                raise
+            finally:
+                snapshot.close()
             if member is None:
+                if txn.guessed:
+                    continue
                 return result, Committed(NO_STAMP)
             base = await self._batches.submit((member, txn.prerequisites))
             if base is not None:
