@@ -277,6 +277,7 @@ def encode_bucket(bucket: Bucket) -> bytes:
 
 
 @lru_cache(1024)
+@lru_cache(1_024)  # of a bucket in use every request reads the same row again
 @_refusing
 def decode_bucket(row: bytes, name: str) -> Bucket:
     stored = msgspec.msgpack.decode(_unseal(row), type=_BucketRow)
