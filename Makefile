@@ -5,7 +5,7 @@
 #   make check                       format, lint, types, imports, architecture
 #   make bench ROOM=s3 [QUICK=1]     a room's benchmarks: benchmarks/results/<room>.json and FIGURE lines
 #   make wheel                       dist/: a wheel whose hot path is compiled
-#   make compiled                    the tests of S3 against such a wheel
+#   make compiled                    the tests of what is compiled, against such a wheel
 #   make torture [ARGS=…]            the long fault runs
 #   make compat S3_TESTS=<checkout>  Ceph's s3-tests, from a checkout of yours, against a server started for it
 #
@@ -48,7 +48,7 @@ wheel:
 
 compiled:
 	@tools/compiled
-	@.compiled/venv/bin/python -m pytest -n 3 --dist loadfile -p no:cacheprovider tests/s3 $(ARGS)
+	@.compiled/venv/bin/python -m pytest -n 3 --dist loadfile -p no:cacheprovider tests/s3 tests/objects tests/segments tests/meta tests/conformance $(ARGS)
 
 torture:
 	@tools/venv dev

@@ -28,6 +28,18 @@ def test_classes_have_no_options(path):
     assert not [node.name for node in classes if node.keywords]
 
 
+BASES = {"Protocol", "Reader", "Enum", "IntEnum", "msgspec.Struct", "Replaceable"}
+"""What a compiled class may derive from, as tried. One that derived from `threading.local` had one state for all threads."""
+
+
+@pytest.mark.parametrize("path", listed())
+def test_classes_derive_from_nothing_untried(path):
+    classes = [node for node in ast.walk(_module(path).syntax) if isinstance(node, ast.ClassDef)]
+    assert not [
+        f"{node.name}({base})" for node in classes for base in map(ast.unparse, node.bases) if base not in BASES
+    ]
+
+
 @pytest.mark.parametrize("path", listed())
 def test_nothing_is_streamed(path):
     """Asynchronous generators cannot be compiled, and a loop over one has come out wrong."""

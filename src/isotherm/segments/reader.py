@@ -10,8 +10,6 @@ blocking is allowed. Any thread may call anything.
 
 from __future__ import annotations
 
-import threading
-
 from awscrt.checksums import crc32c
 
 from isotherm.clock import Clock
@@ -21,17 +19,8 @@ from isotherm.segments.descriptors import Descriptor, Descriptors
 from isotherm.segments.format import trailer_bytes
 from isotherm.segments.known import KnownExtent, KnownExtents
 from isotherm.segments.port import BLOCK_BYTES, EXTENT_BYTES_MOST, Extent
+from isotherm.segments.scratch import SCRATCH_BYTES, Scratch
 from isotherm.segments.settings import SegmentSettings
-
-_SCRATCH_BYTES = 1 << 20
-
-
-class _Scratch(threading.local):
-    """Per thread: a buffer for reads that must not wait, and the descriptor last lent to sendfile."""
-
-    def __init__(self) -> None:
-        self.view = memoryview(bytearray(_SCRATCH_BYTES))
-        self.lent: Descriptor | None = None
 
 
 class ExtentReader:
@@ -42,7 +31,7 @@ class ExtentReader:
         self._cached = descriptors.cached
         self._drive = drive
         self._preadv = drive.preadv
-        self._scratch = _Scratch()
+        self._scratch = Scratch()
         self._known = KnownExtents(clock, settings.known_bytes, settings.verified_s)
         self._entries = self._known.entries
 
@@ -72,7 +61,7 @@ class ExtentReader:
         first = offset // BLOCK_BYTES
         start = first * BLOCK_BYTES
         end = min(-(-(offset + length) // BLOCK_BYTES) * BLOCK_BYTES, extent.length)
-        if known is None or end - start > _SCRATCH_BYTES:
+        if known is None or end - start > SCRATCH_BYTES:
             return None
         view = self._scratch.view[: end - start]
         try:
