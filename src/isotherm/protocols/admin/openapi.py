@@ -14,11 +14,20 @@ import msgspec
 from isotherm.protocols.admin import problems
 from isotherm.protocols.admin.operation import Operation
 from isotherm.protocols.admin.problems import Problem
+from isotherm.tenancy.tree import NAME_PATTERN
 
 _REFERENCE = "#/components/schemas/{name}"
 _PARAMETERS = {
-    "tenant": ("A tenant: its path, percent-encoded as one segment (acme%2Fresearch), or its id (@17).", "@17"),
-    "access_key": ("An access key, as it is listed.", "ISOTABCDEFGHIJKLMNOP"),
+    "tenant": {
+        "description": "A tenant: its path, percent-encoded as one segment (acme%2Fresearch), or its id (@17).",
+        "schema": {"type": "string", "pattern": f"^(@[1-9][0-9]{{0,9}}|/|{NAME_PATTERN}(/{NAME_PATTERN}){{0,15}})$"},
+        "example": "@17",
+    },
+    "access_key": {
+        "description": "An access key, as it is listed.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9]{1,128}$"},
+        "example": "ISOTABCDEFGHIJKLMNOP",
+    },
 }
 _ERRORS = (400, 401, 403, 404, 405, 409, 413, 415, 503)
 Document = dict[str, Any]
@@ -65,17 +74,7 @@ def _operation(operation: Operation, components: Document) -> Document:
 
 
 def _path_parameters(operation: Operation) -> list[Document]:
-    return [
-        {
-            "name": name,
-            "in": "path",
-            "required": True,
-            "description": _PARAMETERS[name][0],
-            "schema": {"type": "string", "minLength": 1},
-            "example": _PARAMETERS[name][1],
-        }
-        for name in operation.parameters
-    ]
+    return [{"name": name, "in": "path", "required": True, **_PARAMETERS[name]} for name in operation.parameters]
 
 
 def _query_parameters(operation: Operation, components: Document) -> list[Document]:
