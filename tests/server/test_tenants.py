@@ -1,67 +1,15 @@
 """Tenants on a running server: kept apart over S3, suspended and resumed within a second, managed by command and over HTTP."""
 
-import json
-import urllib.error
 import urllib.request
 from urllib.parse import quote
 
 import pytest
-from botocore.exceptions import ClientError
 
 from isotherm.tenancy.identity import Credential
-from tests.server.clients import basic, get, keys, run, s3, server, serving
+from tests.server.administration import call, code_of, key, seen, signed, tenant
+from tests.server.clients import basic, get, run, s3, server, serving
 
 __all__ = ["server"]
-
-_POLLS = 2_000
-
-
-def tenant(server, *arguments):
-    """`isotherm tenant …`; its JSON where it prints some."""
-    done = run("tenant", *arguments, "--data", server.data)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout) if "--json" in arguments else done.stdout
-
-
-def key(server, path, *roles):
-    options = [option for role in roles for option in ("--role", role)]
-    pair = keys(server, "create", "--tenant", path, *options, "--json")
-    return Credential(pair["access_key"], pair["secret_key"], 0)
-
-
-def signed(server, credential):
-    return s3(server, aws_access_key_id=credential.access_key, aws_secret_access_key=credential.secret)
-
-
-def call(server, credential, method, path, body=None):
-    """(status, what is told) of a call of the administrative API."""
-    data = None if body is None else json.dumps(body).encode()
-    headers = {**basic(credential), "Content-Type": "application/json"}
-    request = urllib.request.Request(server.address.admin + path, data=data, headers=headers, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            told = answer.read()
-            return answer.status, json.loads(told) if told else None
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.loads(error.read())
-
-
-def code_of(call_, *arguments, **options):
-    """The S3 code of a refusal; None where the call succeeds."""
-    try:
-        call_(*arguments, **options)
-    except ClientError as error:
-        return error.response["Error"]["Code"]
-    return None
-
-
-def seen(ask, wanted):
-    """Ask until the answer is the wanted one, as often as is allowed."""
-    for _ in range(_POLLS):
-        if (answer := ask()) == wanted:
-            return
-    raise AssertionError(f"{answer!r}, not {wanted!r}")
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +111,27 @@ def test_suspending_refuses_all_below_and_resuming_serves_them_again(server):
     for ask in asks:
         seen(ask, None)
     assert clients[1].get_object(Bucket="lake", Key="k")["Body"].read() == b"x"
+
+
+def test_who_cannot_sign_learns_nothing_of_a_tenants_state(server):
+    tenant(server, "create", "quiet")
+    credential = key(server, "quiet", "data")
+    client = signed(server, credential)
+    tenant(server, "suspend", "quiet")
+    seen(lambda: code_of(client.list_buckets), "AccountProblem")
+    forged = signed(server, Credential(credential.access_key, "wrong", 0))
+    assert code_of(forged.list_buckets) == "SignatureDoesNotMatch"
+    assert call(server, Credential(credential.access_key, "wrong", 0), "GET", "/v1/self")[1]["code"] == "NotSignedIn"
+
+
+def test_a_stream_of_changes_ends_with_its_tenants_service(server):
+    tenant(server, "create", "streamed")
+    credential = key(server, "streamed", "data")
+    headers = {"Accept": "text/event-stream", **basic(credential)}
+    request = urllib.request.Request(server.address.admin + "/v1/feed?cursor=now", headers=headers)
+    with urllib.request.urlopen(request, timeout=60) as stream:
+        tenant(server, "suspend", "streamed")
+        assert not [line for line in stream if line.startswith(b"data:")]
 
 
 def test_a_drained_tenant_serves_what_it_has_and_makes_nothing_new(server):
