@@ -149,6 +149,7 @@ def test_a_change_leaves_what_it_does_not_name():
         {"a": 1},
         {"a": "\ud800"},
         {f"l{n}": "" for n in range(65)},
+        {f"l{n}": "\x01" * 256 for n in range(11)},
         [],
     ],
 )

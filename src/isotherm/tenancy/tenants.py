@@ -126,7 +126,7 @@ class Tenants:
                 terms=terms,
             )
             ledger = Ledger(above)
-            with_promises(caller, above, lambda: ledger.add(fresh))
+            _with_promises(caller, above, lambda: ledger.add(fresh))
             txn.put(record.child_row(fresh.parent, fresh.name), record.pack_id(fresh.id))
             _put(txn, ledger)
             return _seen([*above, fresh]), True
@@ -151,7 +151,7 @@ class Tenants:
                 labels=_merged(old.labels, changes.get("labels")),
             )
             ledger = Ledger(chain)
-            with_promises(caller, chain, lambda: ledger.replace(new))
+            _with_promises(caller, chain, lambda: ledger.replace(new))
             _put(txn, ledger)
             return _seen([*chain[:-1], new])
 
@@ -198,7 +198,7 @@ class Tenants:
                 await _demand_height(txn, old.id, len(chain) - 1, len(names))
             ledger = Ledger([*chain, *above])
             ledger.remove(old)
-            with_promises(caller, above, lambda: ledger.add(new))
+            _with_promises(caller, above, lambda: ledger.add(new))
             txn.delete(record.child_row(old.parent, old.name))
             txn.put(record.child_row(new.parent, new.name), record.pack_id(new.id))
             _put(txn, ledger)
@@ -280,16 +280,15 @@ async def find(reader: Reader, caller: Caller, tenant: str, need: Need, *, asked
     """
     demand_role(caller, need)
     reference = tree.parse_reference(tenant)
-    at_id = isinstance(reference, int)
     chain = await chain_of(reader, reference) if isinstance(reference, int) else await chain_along(reader, reference)
-    erased = at_id and chain and chain[-1].state is TenantState.ERASED
-    if not chain or erased or not reaches(caller, [node.id for node in chain]):
+    there = bool(chain) and chain[-1].state is not TenantState.ERASED  # which only an id still leads to
+    if not there or not reaches(caller, [node.id for node in chain]):
         raise NotFound(f"there is no tenant {asked or tenant}", code="NoSuchTenant")
     demand_height(caller, chain[-1].id, need)
     return chain
 
 
-def with_promises(caller: Caller, chain: Sequence[Node], decide: Callable[[], None]) -> None:
+def _with_promises(caller: Caller, chain: Sequence[Node], decide: Callable[[], None]) -> None:
     """Run a decision of the ledger's; a refusal shows numbers only of nodes that the caller reaches."""
     try:
         decide()

@@ -17,6 +17,8 @@ from isotherm.errors import Invalid
 AMOUNT_MOST = 10**18
 SHARE_MOST = 1_000_000
 LABELS_MOST = 64
+LABELS_BYTES_MOST = 16_384
+"""As JSON: a record must always have room for the sums of promises."""
 
 Amount = Annotated[int, msgspec.Meta(ge=0, le=AMOUNT_MOST)]
 Share = Annotated[int, msgspec.Meta(ge=1, le=SHARE_MOST)]
@@ -76,6 +78,8 @@ def checked_labels(values: object) -> dict[str, str]:
         raise Invalid(f"labels of a tenant: {error}") from None
     if any(name.endswith("\n") for name in labels):  # which `$` of a pattern lets pass
         raise Invalid("labels of a tenant: a name ends with a new line")
+    if len(msgspec.json.encode(labels)) > LABELS_BYTES_MOST:
+        raise Invalid(f"labels of a tenant: together they have at most {LABELS_BYTES_MOST:,} bytes as JSON")
     return labels
 
 
