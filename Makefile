@@ -4,6 +4,8 @@
 #   make test  [ARGS="-k feed -x"]   all tests, three at a time (ARGS="-n 0": one)
 #   make check                       format, lint, types, imports, architecture
 #   make bench ROOM=s3 [QUICK=1]     a room's benchmarks: benchmarks/results/<room>.json and FIGURE lines
+#   make wheel                       dist/: a wheel whose hot path is compiled
+#   make compiled                    the tests of S3 against such a wheel
 #   make torture [ARGS=…]            the long fault runs
 #   make compat S3_TESTS=<checkout>  Ceph's s3-tests, from a checkout of yours, against a server started for it
 #
@@ -15,7 +17,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench torture compat
+.PHONY: help demo test check bench wheel compiled torture compat
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -37,8 +39,16 @@ check:
 	$(BIN)/python -m pytest tests/architecture
 
 bench:
-	@tools/venv dev
-	@$(BIN)/python -m benchmarks $(ROOM) $(if $(QUICK),--quick)
+	@tools/compiled
+	@.compiled/venv/bin/python -m benchmarks $(ROOM) $(if $(QUICK),--quick)
+
+wheel:
+	@tools/compiled
+	@mkdir -p dist && cp .compiled/*.whl dist/ && ls dist/*.whl
+
+compiled:
+	@tools/compiled
+	@.compiled/venv/bin/python -m pytest -n 3 --dist loadfile -p no:cacheprovider tests/s3 $(ARGS)
 
 torture:
 	@tools/venv dev

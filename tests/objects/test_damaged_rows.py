@@ -25,6 +25,7 @@ def filled(space):
     drive(space.put_part("box", "upload", upload, 1, b"x"))
     return [
         lambda: space.head("box", "small"),
+        lambda: space.read("box", "small"),
         lambda: space.tags("box", "small"),
         lambda: fetch(space, "box", "large"),
         lambda: fetch(space, "box", "nulled", "null"),

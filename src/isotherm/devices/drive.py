@@ -151,21 +151,25 @@ def write_all(drive: Drive, fd: int, buffers: Sequence[Buffer], offset: int) -> 
     Raises:
         OSError: some of it may have been written.
     """
-    pending = [memoryview(buffer) for buffer in buffers if len(buffer)]
+    total = sum(map(len, buffers))
     written = 0
-    while pending:
-        count = drive.pwritev(fd, pending[:_BUFFERS_A_CALL], offset + written)
+    while written < total:
+        count = drive.pwritev(fd, buffers[:_BUFFERS_A_CALL], offset + written)
         if count <= 0:
             raise OSError(errno.EIO, "the device took nothing")
         written += count
-        done = 0
-        while done < len(pending) and count >= len(pending[done]):
-            count -= len(pending[done])
-            done += 1
-        del pending[:done]
-        if count:
-            pending[0] = pending[0][count:]
+        if written < total:
+            buffers = _behind(buffers, count)
     return written
+
+
+def _behind(buffers: Sequence[Buffer], count: int) -> Sequence[Buffer]:
+    """What of `buffers` follows their first `count` bytes."""
+    done = 0
+    while count >= len(buffers[done]):
+        count -= len(buffers[done])
+        done += 1
+    return [memoryview(buffers[done])[count:], *buffers[done + 1 :]]
 
 
 _BUFFERS_A_CALL = 1_024

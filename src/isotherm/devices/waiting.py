@@ -33,11 +33,9 @@ class Completion(Generic[T]):
         self._result: Any = None
         self._error: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
-        try:
-            self.loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-            self._gate = None
-        except RuntimeError:
-            self.loop = None
+        self.loop: asyncio.AbstractEventLoop | None = asyncio._get_running_loop()  # raises nothing where there is none
+        self._gate: threading.Lock | None = None
+        if self.loop is None:
             self._gate = threading.Lock()
             self._gate.acquire()
 

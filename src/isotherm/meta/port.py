@@ -79,6 +79,12 @@ class Transaction(Reader, Protocol):
     A later write to the same key replaces an earlier one; `add` accumulates.
     """
 
+    async def get(self, key: bytes, likely: bytes | None = None) -> bytes | None:
+        """As `Reader.get`. `likely` is what the caller has good reason to expect there: the first run takes it for what is there,
+        since the commit compares it. Where it was wrong, or the run raises or writes nothing, it runs again, and reads.
+        """
+        ...
+
     def put(self, key: bytes, value: bytes, *, stamp: Ordinal | None = None) -> None:
         """Set `key`. With `stamp`, the stored value is the 16 bytes of that stamp followed by `value`."""
         ...

@@ -11,7 +11,7 @@ from typing import Protocol
 from isotherm.errors import Invalid
 from isotherm.meta import rules
 from isotherm.meta.member import STAMPS_MOST, Member, RangeRead, size_of
-from isotherm.meta.port import TRANSACTION_BYTES, VALUE_BYTES, Ordinal, Pairs, Prerequisite, Reader, invert
+from isotherm.meta.port import KEY_BYTES, TRANSACTION_BYTES, VALUE_BYTES, Ordinal, Pairs, Prerequisite, Reader, invert
 
 
 class SnapshotView(Reader, Protocol):
@@ -27,7 +27,10 @@ class SnapshotView(Reader, Protocol):
 
 
 class RecordedTransaction:
-    """See `port.Transaction`. `losses`: how often its function has lost to a conflict already."""
+    """See `port.Transaction`. `losses`: how often its function has lost to a conflict already.
+
+    `guessed`: it has taken something on trust, so that only a commit may give what it returns, and nothing what it raises.
+    """
 
     __slots__ = (
         "_adds",
@@ -41,6 +44,7 @@ class RecordedTransaction:
         "_stamped",
         "_stamps",
         "_writes",
+        "guessed",
         "prerequisites",
     )
 
@@ -56,16 +60,22 @@ class RecordedTransaction:
         self._stamps = 0
         self._size = 0
         self._losses = losses
+        self.guessed = False
         self.prerequisites: list[Prerequisite] = []
 
-    async def get(self, key: bytes) -> bytes | None:
+    async def get(self, key: bytes, likely: bytes | None = None) -> bytes | None:
         if key in self._writes:
             return self._writes[key]
         if key in self._reads:
             return self._reads[key]
         if key in self._adds or key in self._stamped:
             raise Invalid("the transaction reads a key whose value is known only at its commit")
-        value = self._reads[key] = await self._snapshot.get(key)
+        if likely is not None and not self._losses:
+            value: bytes | None = likely
+            self.guessed = True
+        else:
+            value = await self._snapshot.get(key)
+        self._reads[key] = value
         self._size += len(key) + (len(value) if value else 0)
         if self._size > 2 * TRANSACTION_BYTES:
             self._check_growth()
@@ -97,8 +107,8 @@ class RecordedTransaction:
             raise Invalid("the transaction reads a range that holds a write known only at its commit")
 
     def put(self, key: bytes, value: bytes, *, stamp: Ordinal | None = None) -> None:
-        rules.check_key(key)
-        if len(value) > VALUE_BYTES:
+        if not 0 < len(key) <= KEY_BYTES or key >= rules.RESERVED or len(value) > VALUE_BYTES:
+            rules.check_key(key)
             rules.check_value(value)
         self._size += len(key) + len(value)
         if self._size > 2 * TRANSACTION_BYTES:
@@ -138,7 +148,7 @@ class RecordedTransaction:
         if key not in self._adds:
             self._grow(len(key) + 8)
         total = self._adds.get(key, 0) + delta
-        rules.added(None, total)
+        rules.checked(total)
         self._adds[key] = total
 
     def stamp(self) -> Ordinal:

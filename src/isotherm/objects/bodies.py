@@ -27,7 +27,7 @@ _PIECE_BYTES = 1 << 20
 _INLINE_HASH_BYTES = 64 << 10
 
 
-class Stored(msgspec.Struct, frozen=True):
+class Stored(msgspec.Struct, frozen=True, gc=False):
     """Bytes that a transaction may `refer` to. `md5` is None where none was computed; `placed` where they are durable."""
 
     size: int
@@ -45,6 +45,8 @@ class Stored(msgspec.Struct, frozen=True):
 
 def is_small(body: Buffer | Body) -> bool:
     """Whether `store` will make it one extent at most, in a segment shared with others."""
+    if isinstance(body, bytes):
+        return len(body) <= SMALL_BYTES_MOST
     size = body.size if isinstance(body, Body) else memoryview(body).nbytes
     return size is not None and size <= SMALL_BYTES_MOST
 
@@ -76,10 +78,11 @@ async def _store_small(segments: Segments, owner: bytes, data: Buffer, digests: 
     else:
         await offload(digester.update, data)
     verify(digester, digests)
+    md5, checksum = digester.md5, digester.checksum
     if not data:
-        return Stored(0, (), digester.md5, digester.checksum)
+        return Stored(0, (), md5, checksum)
     extent, placed = await segments.place(owner, data)
-    return Stored(len(data), (extent,), digester.md5, digester.checksum, placed)
+    return Stored(len(data), (extent,), md5, checksum, placed)
 
 
 async def _store_stream(segments: Segments, owner: bytes, body: Body, digests: Digests, most_bytes: int) -> Stored:

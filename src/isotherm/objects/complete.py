@@ -81,7 +81,7 @@ async def complete(
             tag_rows.inline,
             composed,
         )
-        return await add_version(context, txn, bucket_name, bucket, key, Draft(record, tag_rows), condition)
+        return await add_version(context, txn, bucket, key, Draft(record, tag_rows), condition)
 
     added, committed = await context.meta.transact(commit)
     return as_version(added if added.stamp else replace(added, stamp=committed.base), key, latest=True)

@@ -37,5 +37,17 @@ class Context:
             raise NotFound("The specified bucket does not exist.", code="NoSuchBucket", BucketName=name)
         return decode_bucket(row, name)
 
+    async def bucket_still(self, txn: Transaction, seen: Bucket) -> Bucket:
+        """A bucket that was there a moment ago, within a transaction.
+
+        Raises NotFound(NoSuchBucket) also when it was removed and created anew.
+        """
+        row = await txn.get(bucket_row(self.tenant, seen.name), seen.row)
+        if row is not None:
+            bucket = seen if row == seen.row else decode_bucket(row, seen.name)
+            if bucket.id == seen.id:
+                return bucket
+        raise NotFound("The specified bucket does not exist.", code="NoSuchBucket", BucketName=seen.name)
+
     def history(self, txn: Transaction, bucket: Bucket, key: bytes) -> History:
         return History(txn, self.segments, self.tenant, bucket, key)

@@ -91,7 +91,7 @@ async def copy(
             checksum=checksum or origin.checksum,
             stamp=b"",
         )
-        return await add_version(context, txn, bucket_name, target, key, Draft(draft, tag_rows), condition)
+        return await add_version(context, txn, target, key, Draft(draft, tag_rows), condition)
 
     added, committed = await context.meta.transact(commit)
     return as_version(replace(added, stamp=committed.base), key, latest=True)

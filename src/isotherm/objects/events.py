@@ -21,7 +21,7 @@ _VERSION = 1
 OWN_STAMP = ""  # the version is the one this commit made
 
 
-class _Event(msgspec.Struct, array_like=True, frozen=True):
+class _Event(msgspec.Struct, array_like=True, frozen=True, gc=False):
     version: int
     tenant: int
     kind: str

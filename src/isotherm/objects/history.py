@@ -9,6 +9,9 @@ Invariants, all kept inside one transaction:
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 from msgspec.structs import replace
 
 from isotherm.errors import Corrupt
@@ -69,8 +72,8 @@ class History:
         self._key = key
         self._live_row = live_row(tenant, bucket.id, key)
 
-    async def live(self) -> bytes | None:
-        return await self._txn.get(self._live_row)
+    def live(self) -> Coroutine[Any, Any, bytes | None]:
+        return self._txn.get(self._live_row)
 
     async def at(self, stamp: bytes | None) -> tuple[bytes, bool] | None:
         """The row of a version (None: the null version) and whether it is live."""
@@ -138,7 +141,7 @@ class History:
             return
         if record.extents:
             owner = object_owner(self._tenant, self._bucket.id, record.reference, self._key)
-            await self._segments.discard(self._txn, record.extents, owner)
+            await self._segments.discard(self._txn, record.extents, owner, shared=bool(record.flags & SHARED))
         if record.manifest:
             await self._release_manifest(record)
         if record.tag_set:

@@ -7,6 +7,7 @@ Every key is `tenant u32 ‖ table byte ‖ …`, big-endian. Where an object ke
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from hashlib import blake2b
 
 from isotherm.meta.port import NO_STAMP, invert
@@ -52,6 +53,7 @@ def table(tenant: int, letter: bytes) -> bytes:
     return _TENANT_TABLE.pack(tenant, letter)
 
 
+@lru_cache(1_024)
 def bucket_row(tenant: int, name: str) -> bytes:
     return _TENANT_TABLE.pack(tenant, b"B") + name.encode()
 

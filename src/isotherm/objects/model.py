@@ -43,7 +43,7 @@ class Algorithm(Enum):
     SHA256 = "SHA256"
 
 
-class Checksum(msgspec.Struct, frozen=True):
+class Checksum(msgspec.Struct, frozen=True, gc=False):
     """`value` is the raw digest. `parts` is 0 for a checksum of the whole object, else the number of parts it is composed of."""
 
     algorithm: Algorithm
@@ -58,9 +58,10 @@ class Bucket:
     created_ms: int
     versioning: Versioning
     tags: Mapping[str, str] = field(default_factory=dict)
+    row: bytes | None = field(default=None, repr=False, compare=False)  # what it was read from
 
 
-class Attributes(msgspec.Struct, frozen=True):
+class Attributes(msgspec.Struct, frozen=True, gc=False):
     """What a writer says of an object beside its bytes.
 
     `headers`: the system headers that are stored and given back, by lower-case name (content-type, cache-control,
@@ -72,7 +73,7 @@ class Attributes(msgspec.Struct, frozen=True):
     metadata: Mapping[str, str] = {}
 
 
-class Version(msgspec.Struct, frozen=True):
+class Version(msgspec.Struct, frozen=True, gc=False):
     """One version of an object, or a delete marker.
 
     `etag` is without quotes. `parts` is the number of parts of a completed multipart upload, else 0.

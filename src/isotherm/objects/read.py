@@ -17,7 +17,7 @@ from isotherm.objects.context import Context
 from isotherm.objects.layout import manifest_row, part_row
 from isotherm.objects.locate import locate, locate_newest
 from isotherm.objects.model import PARTS_MOST, Part, ReadCondition, Version
-from isotherm.objects.records import as_version, decode_index, decode_part, decode_record
+from isotherm.objects.records import as_version, decode_index, decode_part, decode_record, sole_extent
 from isotherm.segments.port import Extent, Hold
 
 _RESOLVE_TRIES = 5
@@ -57,6 +57,29 @@ async def open_version(
             hold.release()
         raise
     return reading
+
+
+async def read_newest(context: Context, bucket: str, key: str, offset: int, length: int | None) -> bytes:
+    """See `Space.read`. Most objects are one small extent, whose bytes are in memory: no version is made of its row."""
+    row, _ = await locate_newest(context, bucket, key)
+    extent = sole_extent(row)
+    if extent is not None:
+        try:
+            ready = context.segments.read_now(extent, *clipped(extent.length, offset, length))
+        except NotFound:
+            ready = None
+        if ready is not None:
+            return ready
+    with await open_version(context, bucket, key, None, None) as reading:
+        return await reading.read(*clipped(reading.version.size, offset, length))
+
+
+def clipped(size: int, offset: int, length: int | None) -> tuple[int, int]:
+    """What of a range lies within `size` bytes; None is all the rest."""
+    if length is None and not offset:
+        return 0, size
+    offset = min(offset, size)
+    return offset, size - offset if length is None else min(length, size - offset)
 
 
 class _Held:

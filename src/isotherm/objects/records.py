@@ -47,6 +47,7 @@ _SEAL = struct.Struct(">BI")  # format version, crc32c of what follows
 # flags, size, modified_ms, etag, parts in etag, parts, reference, tag count, checksum kind, extents
 _FIXED = struct.Struct(">BQQ16sHH8sIBB")
 STAMPED = struct.Struct(">16sBIBQQ16sHH8sIBB")  # stamp, seal and fixed fields of a version's row
+_SOLE = struct.Struct(">16xBIBQ8x16x2x2x8x4xxBQQQI")  # of the same: seal, flags, size, extents; and the first extent
 _AT_FLAGS = _STAMP_BYTES + _SEAL.size
 STAMPED_BYTES = STAMPED.size
 
@@ -67,7 +68,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _NO_REST = _encode(_Rest())
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """A version's row, decoded. `etag_parts` is 0 where the etag is an MD5; `tag_set` names tags kept in rows of their own."""
 
     flags: int
@@ -201,6 +202,19 @@ def decode_record(row: bytes) -> Record:
     )
 
 
+def sole_extent(row: bytes) -> Extent | None:
+    """The extent that holds the whole of a version, where one does, without decoding the rest of its row.
+
+    None also for what is no sound row: `decode_record` tells what is wrong with it.
+    """
+    if len(row) < _SOLE.size:
+        return None
+    version, check, flags, size, count, segment, offset, length, payload_check = _SOLE.unpack_from(row)
+    if count != 1 or length != size or flags & (MARKER | MANIFEST) or version != VERSION:
+        return None
+    return Extent(segment, offset, length, payload_check) if crc32c(row[_AT_FLAGS:]) == check else None
+
+
 def is_marker(row: bytes) -> bool:
     return bool(_flags(row) & MARKER)
 
@@ -263,10 +277,11 @@ def encode_bucket(bucket: Bucket) -> bytes:
 
 
 @lru_cache(1024)
+@lru_cache(1_024)  # of a bucket in use every request reads the same row again
 @_refusing
 def decode_bucket(row: bytes, name: str) -> Bucket:
     stored = msgspec.msgpack.decode(_unseal(row), type=_BucketRow)
-    return Bucket(stored.id, name, stored.created_ms, Versioning(stored.versioning), stored.tags)
+    return Bucket(stored.id, name, stored.created_ms, Versioning(stored.versioning), stored.tags, row)
 
 
 class _UploadRow(msgspec.Struct, array_like=True, frozen=True):

@@ -7,7 +7,8 @@ of their own. Safe from any thread of the process that made the engines.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
 
 from isotherm.clock import Clock
 from isotherm.errors import IsothermError
@@ -115,11 +116,15 @@ class Space:
         """
         return await read.head(self._context, bucket, key, version_id)
 
-    async def open(
+    def open(
         self, bucket: str, key: str, version_id: str | None = None, condition: ReadCondition | None = None
-    ) -> Reading:
+    ) -> Coroutine[Any, Any, Reading]:
         """As head. With a condition: PreconditionFailed(PreconditionFailed | NotModified), detail `version`."""
-        return await read.open_version(self._context, bucket, key, version_id, condition)
+        return read.open_version(self._context, bucket, key, version_id, condition)
+
+    async def read(self, bucket: str, key: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Verified bytes of the current version, or of what of a range lies within it. Errors as head; Corrupt, Unavailable."""
+        return await read.read_newest(self._context, bucket, key, offset, length)
 
     async def part_range(self, version: Version, number: int) -> tuple[int, int]:
         """(offset, length) of a part of a multipart object; the whole of another for part 1; Invalid(InvalidPartNumber)."""

@@ -16,7 +16,6 @@ from collections.abc import Mapping
 import msgspec
 from msgspec.structs import replace
 
-from isotherm.errors import NotFound
 from isotherm.meta.port import Transaction
 from isotherm.objects import events
 from isotherm.objects.bodies import Stored, is_small, store
@@ -47,7 +46,7 @@ from isotherm.objects.tagging import TagRows, plan_tags
 from isotherm.segments.port import Buffer
 
 
-class Draft(msgspec.Struct, frozen=True):
+class Draft(msgspec.Struct, frozen=True, gc=False):
     """A version about to be added: its record but for the stamp, and its tags."""
 
     record: Record
@@ -102,7 +101,7 @@ async def put(
         await stored.refer(context.segments, txn)
         if manifest:
             _put_manifest(context, txn, record, stored)
-        return await add_version(context, txn, bucket_name, bucket, key, Draft(record, tag_rows), condition)
+        return await add_version(context, txn, bucket, key, Draft(record, tag_rows), condition)
 
     added, committed = await context.meta.transact(commit)
     return as_version(replace(added, stamp=committed.base), key, latest=True)
@@ -111,7 +110,6 @@ async def put(
 async def add_version(
     context: Context,
     txn: Transaction,
-    bucket_name: str,
     expected: Bucket,
     key: str,
     draft: Draft,
@@ -122,9 +120,7 @@ async def add_version(
     Raises:
         NotFound(NoSuchBucket): also when the bucket was removed and created anew since `expected` was read.
     """
-    bucket = await context.bucket(txn, bucket_name)
-    if bucket.id != expected.id:
-        raise NotFound("The specified bucket does not exist.", code="NoSuchBucket", BucketName=bucket_name)
+    bucket = await context.bucket_still(txn, expected)
     raw_key = key.encode()
     history = context.history(txn, bucket, raw_key)
     live = await history.live()

@@ -76,6 +76,10 @@ class SegmentRow:
         return replace(self, state=State.EMPTIED)
 
 
+OPEN_ROW = SegmentRow(Media.PERFORMANCE).pack()
+"""Of a segment into which objects are being written."""
+
+
 def unpack_row(value: bytes) -> SegmentRow:
     """Raises `VersionMismatch` for a row of another format version, `Corrupt` for no row at all."""
     if value[:1] != bytes((_ROW_VERSION,)):
@@ -174,13 +178,13 @@ async def references(reader: Reader, segment: int, after: bytes | None = None) -
     return found
 
 
-async def refer(txn: Transaction, extents: Collection[Extent]) -> None:
-    """See `Segments.refer`."""
+async def refer(txn: Transaction, extents: Collection[Extent], likely: bytes | None = None) -> None:
+    """See `Segments.refer`. `likely`: the row that their segments have, most probably."""
     lengths: dict[int, int] = {}
     for extent in extents if len(extents) == 1 else set(extents):
         lengths[extent.segment] = lengths.get(extent.segment, 0) + extent.length
     for segment, length in lengths.items():
-        value = await txn.get(row_key(segment))
+        value = await txn.get(row_key(segment), likely)
         if value is None or _state(value) == State.EMPTIED:
             raise Unavailable("the segment was given up before it was referred to; write again", segment=segment)
         txn.add(live_key(segment), length)
@@ -194,10 +198,10 @@ async def share(txn: Transaction, extents: Collection[Extent], owner: bytes, als
         txn.put(reference_key(extent, also), value)
 
 
-async def discard(txn: Transaction, extents: Collection[Extent], owner: bytes) -> None:
+async def discard(txn: Transaction, extents: Collection[Extent], owner: bytes, *, shared: bool = True) -> None:
     """See `Segments.discard`."""
     for extent in set(extents):
-        owners = await sharers(txn, extent, 2)
+        owners = await sharers(txn, extent, 2) if shared else ()
         if owners:
             txn.delete(reference_key(extent, owner))
         if not owners or owners == [owner]:

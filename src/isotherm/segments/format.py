@@ -135,8 +135,8 @@ def padding_for(at: int, owner: bytes) -> int:
 def encode_extent_header(owner: bytes, length: int, check: int, padding: int = 0) -> bytes:
     """Header, owner and padding: all that precedes the payload."""
     head = _EXTENT.pack(EXTENT_MAGIC, VERSION, 0, len(owner), padding, length, check, 0)[:_CRC_AT]
-    crc: int = _crc32c(head + owner)
-    return head + crc.to_bytes(CRC_BYTES, "big") + owner + bytes(padding)
+    crc: int = _crc32c(owner, _crc32c(head))
+    return b"%b%b%b%b" % (head, crc.to_bytes(CRC_BYTES, "big"), owner, bytes(padding))
 
 
 def check_owner(owner: bytes) -> None:

@@ -9,10 +9,11 @@ Any thread or coroutine of the process that opened it; in a forked child every c
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
+from typing import Any
 
 from isotherm.clock import Clock
 from isotherm.devices.drive import Drive, explain
@@ -107,8 +108,10 @@ class LocalSegments:
     async def append(self, owner: bytes, data: Buffer, media: Media = Media.PERFORMANCE) -> Extent:
         return await self._writers[media].append(owner, self._checked(owner, data))
 
-    async def place(self, owner: bytes, data: Buffer, media: Media = Media.PERFORMANCE) -> tuple[Extent, Prerequisite]:
-        return await self._writers[media].place(owner, self._checked(owner, data))
+    def place(
+        self, owner: bytes, data: Buffer, media: Media = Media.PERFORMANCE
+    ) -> Coroutine[Any, Any, tuple[Extent, Prerequisite]]:
+        return self._writers[media].place(owner, self._checked(owner, data))
 
     def _checked(self, owner: bytes, data: Buffer) -> Buffer:
         self._check()
@@ -161,14 +164,16 @@ class LocalSegments:
         oldest = await offload(self._epochs.oldest)
         return oldest is None or oldest >= stamp
 
-    async def refer(self, txn: Transaction, extents: Collection[Extent]) -> None:
-        await accounting.refer(txn, extents)
+    def refer(self, txn: Transaction, extents: Collection[Extent]) -> Coroutine[Any, Any, None]:
+        return accounting.refer(txn, extents, accounting.OPEN_ROW)
 
     async def share(self, txn: Transaction, extents: Collection[Extent], owner: bytes, also: bytes) -> None:
         await accounting.share(txn, extents, owner, also)
 
-    async def discard(self, txn: Transaction, extents: Collection[Extent], owner: bytes) -> None:
-        await accounting.discard(txn, extents, owner)
+    async def discard(
+        self, txn: Transaction, extents: Collection[Extent], owner: bytes, *, shared: bool = True
+    ) -> None:
+        await accounting.discard(txn, extents, owner, shared=shared)
 
     async def recover(self) -> Recovered:
         """Seal what dead processes left open; see `Recovery.recover`."""

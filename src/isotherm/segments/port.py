@@ -195,10 +195,13 @@ class Segments(Protocol):
         """
         ...
 
-    async def discard(self, txn: Transaction, extents: Collection[Extent], owner: bytes) -> None:
+    async def discard(
+        self, txn: Transaction, extents: Collection[Extent], owner: bytes, *, shared: bool = True
+    ) -> None:
         """Within a transaction that removes every reference of `owner` to `extents`: account their payload as dead.
 
-        Extents that have been shared lose this owner's row instead, and die with the last one.
+        Extents that have been shared lose this owner's row instead, and die with the last one. With `shared` false the owner
+        knows that none ever was, and no rows are looked for.
         """
         ...
 

@@ -28,6 +28,7 @@ from isotherm.objects.model import (
     Version,
     Versioning,
 )
+from isotherm.objects.read import clipped
 from isotherm.segments.port import Buffer
 from isotherm.settings import Settings
 from isotherm.store.engines import Engines, compose
@@ -68,18 +69,17 @@ class AsyncStore:
         condition: Condition = _ANY,
     ) -> Version:
         """Durable on return, with its tags and its record in the change feed. Errors: `Space.put`."""
-        headers = {"content-type": content_type} if content_type else {}
-        attributes = Attributes(headers, metadata or {})
+        attributes = _attributes(metadata, content_type)
         return await self.space.put(bucket, key, data, attributes=attributes, tags=tags or {}, condition=condition)
 
     async def get(
         self, bucket: str, key: str, *, offset: int = 0, length: int | None = None, version_id: str | None = None
     ) -> bytes:
         """The verified bytes of a version, or of a range of it; a range is cut off at the object's end."""
+        if version_id is None:
+            return await self.space.read(bucket, key, offset, length)
         with await self.space.open(bucket, key, version_id) as reading:
-            offset = min(offset, reading.version.size)
-            rest = reading.version.size - offset
-            return await reading.read(offset, rest if length is None else min(length, rest))
+            return await reading.read(*clipped(reading.version.size, offset, length))
 
     async def iterate(self, bucket: str, prefix: str = "") -> AsyncIterator[Entry]:
         """Every key under a prefix, in order, page by page: each page is one consistent state."""
@@ -137,16 +137,15 @@ class Store:
         """Store bytes, a binary file or an iterable of pieces. Durable on return. Errors: `Space.put`."""
         whole = _whole(data)
         body = Body(_pieces(cast("BinaryIO | Iterable[bytes]", data))) if whole is None else whole
-        return drive(
-            self._async.put(
-                bucket, key, body, tags=tags, metadata=metadata, content_type=content_type, condition=condition
-            )
-        )
+        attributes = _attributes(metadata, content_type)
+        return drive(self.space.put(bucket, key, body, attributes=attributes, tags=tags or {}, condition=condition))
 
     def get(
         self, bucket: str, key: str, *, offset: int = 0, length: int | None = None, version_id: str | None = None
     ) -> bytes:
         """The verified bytes of a version, or of a range of it. Errors: `Space.head`, Corrupt."""
+        if version_id is None:
+            return drive(self.space.read(bucket, key, offset, length))
         return drive(self._async.get(bucket, key, offset=offset, length=length, version_id=version_id))
 
     def head(self, bucket: str, key: str, version_id: str | None = None) -> Version:
@@ -204,6 +203,10 @@ class Store:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _attributes(metadata: Mapping[str, str] | None, content_type: str | None) -> Attributes:
+    return Attributes({"content-type": content_type} if content_type else {}, metadata or {})
 
 
 def _whole(data: Source) -> Buffer | None:

@@ -231,6 +231,36 @@ class TransactionSuite(StoreSuite):
 
         self.use(place, body)
 
+    @pytest.mark.parametrize("stored", [b"1", b"2", None])
+    @pytest.mark.parametrize("end", ["writes", "returns", "raises"])
+    def test_what_was_taken_for_likely_is_judged_by_what_is_there(
+        self, place: str, stored: bytes | None, end: str
+    ) -> None:
+        seen: list[bytes | None] = []
+
+        async def body(meta: Meta) -> None:
+            async def fn(txn: Transaction) -> bytes | None:
+                value = await txn.get(b"k", b"1")
+                assert await txn.get(b"k") == value
+                seen.append(value)
+                if end == "writes":
+                    txn.put(b"out", value or b"none")
+                if end == "raises":
+                    raise ValueError(value)
+                return value
+
+            if stored is not None:
+                await put_all(meta, {b"k": stored})
+            if end == "raises":
+                with pytest.raises(ValueError, match=str(stored)):
+                    await meta.transact(fn)
+            else:
+                assert (await meta.transact(fn))[0] == stored
+            assert await meta.get(b"out") == ((stored or b"none") if end == "writes" else None)
+            assert seen == [b"1"] if stored == b"1" and end == "writes" else [b"1", stored]
+
+        self.use(place, body)
+
     def test_a_blind_write_never_runs_again(self, place: str) -> None:
         runs = 0
 

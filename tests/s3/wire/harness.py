@@ -179,7 +179,7 @@ class Wire:
         return data
 
     def logged(self):
-        self.endpoint.record()
+        self.endpoint.turn.end()
         self.access_log.flush()
         return [json.loads(line) for line in self.lines.getvalue().splitlines()]
 

@@ -107,7 +107,7 @@ def _rounds(batch: Sequence[Request]) -> list[Sequence[Request]]:
 class _Round:
     """One LMDB write transaction being filled."""
 
-    __slots__ = ("_changed", "_counts", "_epoch", "_n", "_number", "_prefixes", "_totals", "_txn")
+    __slots__ = ("_changed", "_counts", "_epoch", "_known", "_n", "_number", "_prefixes", "_totals", "_txn")
 
     def __init__(self, txn: keys.Txn) -> None:
         self._txn = txn
@@ -119,6 +119,7 @@ class _Round:
         self._totals: dict[
             bytes, int
         ] = {}  # counters as they are now, written at the end: many members add to the same
+        self._known: dict[bytes, bytes | None] = {}  # rows as they are now: most members have read the same few
         self._changed = False
 
     def outcome(self, request: Request) -> Outcome:
@@ -135,12 +136,17 @@ class _Round:
         return self._apply(request, counters)
 
     def _still_true(self, member: Member) -> bool:
-        txn, get, totals = self._txn, self._txn.get, self._totals
+        txn, get, totals, known = self._txn, self._txn.get, self._totals, self._known
         for key, value in member.reads.items():
             if key in totals:
                 if rules.counter(totals[key]) != value:
                     return False
-            elif (get(key) if len(key) < keys.FIRST else keys.get(txn, key)) != value:
+                continue
+            if key in known:
+                stored = known[key]
+            else:
+                stored = known[key] = get(key) if len(key) < keys.FIRST else keys.get(txn, key)
+            if stored != value:
                 return False
         if member.ranges:
             self._write_totals()
@@ -176,6 +182,7 @@ class _Round:
 
     def _set(self, writes: dict[bytes, bytes | None]) -> None:
         txn = self._txn
+        self._known.update(writes)
         put, delete = txn.put, txn.delete
         changed = False
         for key, value in writes.items():
@@ -197,7 +204,7 @@ class _Round:
         self._changed |= bool(member.stamped or member.placed or member.appends)
         pack, epoch, number = rules.STAMP.pack, self._epoch, self._number
         for key, (ordinal, value) in member.stamped.items():
-            row = pack(epoch, number, base + ordinal) + value
+            row = self._known[key] = pack(epoch, number, base + ordinal) + value
             if len(key) < keys.FIRST:
                 txn.put(key, row)
             else:
@@ -206,7 +213,8 @@ class _Round:
             stamp = pack(epoch, number, base + ordinal)
             key = prefix + invert(stamp)
             self._totals.pop(key, None)
-            keys.put(txn, key, stamp + value)
+            row = self._known[key] = stamp + value
+            keys.put(txn, key, row)
         for feed, ordinal, value in member.appends:
             beginning = self._prefixes.get(feed)
             if beginning is None:

@@ -39,7 +39,7 @@ from isotherm.meta.lmdb.environment import (
 from isotherm.meta.lmdb.presence import Turns, claim_handle
 from isotherm.meta.lmdb.remote import ForeignCommitter, RemoteCommitter
 from isotherm.meta.lmdb.snapshot import LmdbSnapshot
-from isotherm.meta.member import TRIM_MOST, NewEpoch, Outcome, Request, Trim
+from isotherm.meta.member import TRIM_MOST, Member, NewEpoch, Outcome, Request, Trim
 from isotherm.meta.port import NO_STAMP, Committed, FeedPage, Pairs, Prerequisite, Transaction
 from isotherm.meta.recording import RecordedTransaction
 
@@ -143,16 +143,31 @@ class LmdbMeta:
     async def transact(self, fn: Callable[[Transaction], Awaitable[T]]) -> tuple[T, Committed]:
         """See `port.Meta.transact`; also raises `SnapshotExpired` for a function that takes longer than allowed."""
         for losses in range(ATTEMPTS):
-            with LmdbSnapshot(self._environment, self._clock) as snapshot:
-                txn = RecordedTransaction(snapshot, losses)
-                result = await fn(txn)
-                member = txn.member()
+            attempt = await self._attempt(fn, losses)
+            if attempt is None:
+                continue
+            result, txn, member = attempt
             if member is None:
                 return result, Committed(NO_STAMP)
             base = await self._batches.submit((member, txn.prerequisites))
             if base is not None:
                 return result, Committed(base)
         raise Conflicted(f"a transaction lost against others {ATTEMPTS} times")
+
+    async def _attempt(
+        self, fn: Callable[[Transaction], Awaitable[T]], losses: int
+    ) -> tuple[T, RecordedTransaction, Member | None] | None:
+        """Run `fn`; None where it took something on trust and no commit can tell whether that was right."""
+        with LmdbSnapshot(self._environment, self._clock) as snapshot:
+            txn = RecordedTransaction(snapshot, losses)
+            try:
+                result = await fn(txn)
+                member = txn.member()
+            except Exception:
+                if txn.guessed:
+                    return None
+                raise
+        return (result, txn, member) if member is not None or not txn.guessed else None
 
     def submit(self, request: Request) -> Completion[Any]:
         """Commit a request with the next batch; await the completion for its outcome (`member.Outcome`)."""

@@ -44,12 +44,12 @@ class LmdbSnapshot:
         self.view()
 
     async def get(self, key: bytes) -> bytes | None:
-        rules.check_key(key)
         txn = self.view()
         try:
-            if len(key) < keys.FIRST:
+            if 0 < len(key) < keys.FIRST and key < rules.RESERVED:
                 value: bytes | None = txn.get(key)
                 return value
+            rules.check_key(key)
             return keys.get(txn, key)
         except lmdb.Error as error:
             raise explain(error, "cannot read") from error

@@ -133,14 +133,14 @@ class PostgresMeta:
             result = await fn(txn)
             member = txn.member()
         except Exception as error:
-            if view.reads < 2 or isinstance(error, Unavailable | SlowDown | Misuse):
+            if (view.reads < 2 and not txn.guessed) or isinstance(error, Unavailable | SlowDown | Misuse):
                 raise
             return None
-        return (result, txn, member) if member is not None or view.reads < 2 else None
+        return (result, txn, member) if member is not None or (view.reads < 2 and not txn.guessed) else None
 
     async def _attempt(self, fn: Callable[[Transaction], Awaitable[T]], losses: int) -> _Attempt[T]:
         with self.snapshot() as snapshot:
-            txn = RecordedTransaction(snapshot, losses)
+            txn = RecordedTransaction(snapshot, losses or 1)  # the first attempt was another
             return await fn(txn), txn, txn.member()
 
     async def feed(self, feed: bytes, after: bytes | None, limit: int) -> FeedPage:

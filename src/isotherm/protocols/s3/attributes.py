@@ -37,7 +37,7 @@ _OVERRIDES = {
 OVERRIDES = frozenset(_OVERRIDES)
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_UNFIT = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
 
 NO_ATTRIBUTES = Attributes()
 

@@ -59,7 +59,7 @@ class S3Connection(Replaceable):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._outlet = Outlet(self._transport, self._endpoint.settings.write_bytes_ahead)
+        self._outlet = Outlet(self._transport, self._endpoint.settings.write_bytes_ahead, self._endpoint.turn)
         peer = transport.get_extra_info("peername")
         self._remote = f"{peer[0]}" if isinstance(peer, tuple) else ""
         self._secure = transport.get_extra_info("sslcontext") is not None
@@ -145,6 +145,7 @@ class S3Connection(Replaceable):
 
     def _start(self, raw: bytes) -> None:
         exchange = self._exchange = Exchange(self._endpoint, self._outlet.sent)
+        self._endpoint.turn.work_begins(exchange.started)
         try:
             exchange.head = head = self._parser.parse(raw)
         except IsothermError as error:
@@ -203,7 +204,7 @@ class S3Connection(Replaceable):
         body = reply.body
         try:
             if not exchange.wants_body(reply):
-                self._transport.write(self._head(exchange, reply))
+                self._outlet.whole(self._head(exchange, reply), b"")
             elif isinstance(body, Ranged):
                 await self._outlet.ranged(self._head(exchange, reply), body)
             elif not isinstance(body, bytes):
@@ -235,14 +236,7 @@ class S3Connection(Replaceable):
             return
         head = self._head(exchange, reply)
         body = reply.body
-        if body and isinstance(body, bytes) and exchange.wants_body(reply):
-            self._outlet.sent += len(body)
-            if len(body) <= WHOLE_BYTES_MOST:
-                self._transport.write(head + body)
-            else:
-                self._transport.writelines((head, body))
-        else:
-            self._transport.write(head)
+        self._outlet.whole(head, body if isinstance(body, bytes) and exchange.wants_body(reply) else b"")
         self._end(exchange, reply)
 
     def _end(self, exchange: Exchange, reply: Reply) -> None:
@@ -267,6 +261,7 @@ class S3Connection(Replaceable):
         exchange.end(self._endpoint, self._remote, CLIENT_GONE, "", self._outlet.sent)
         self._exchange = self._task = None
         self._ending = True
+        self._outlet.flush()  # earlier replies were whole
         self._transport.abort()
 
     # the body and the bounds ---------------------------------------------------------------------------------------
@@ -301,7 +296,7 @@ class S3Connection(Replaceable):
         if exchange is not None and exchange.expects:
             exchange.expects = False
             if exchange.inlet is not None and not exchange.inlet.received:
-                self._transport.write(CONTINUE)
+                self._outlet.interim(CONTINUE)
 
     def _regulate(self) -> None:
         """Read from the socket only while there is room for it."""
@@ -332,6 +327,7 @@ class S3Connection(Replaceable):
         if self._ending:
             return
         self._ending = True
+        self._outlet.flush()
         self._vigil.since = self._roster.now
         unread = self._astray or self._receiving is not None or bool(self._ahead)
         self._receiving, self._ahead = None, b""

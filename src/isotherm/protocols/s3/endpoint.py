@@ -5,11 +5,10 @@ Made once by the server, then only read, but for two caches (the second's Date, 
 
 from __future__ import annotations
 
-import asyncio
 import traceback
 from base64 import b64encode
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from isotherm.clock import Clock
 from isotherm.errors import IsothermError
@@ -21,11 +20,9 @@ from isotherm.protocols.s3.counters import Counters
 from isotherm.protocols.s3.dates import http_date
 from isotherm.protocols.s3.limits import S3Settings
 from isotherm.protocols.s3.receiving import Buffers
+from isotherm.protocols.s3.turn import Turn
 from isotherm.protocols.s3.wire import Facts, Reply, Request
 from isotherm.telemetry import Log
-
-if TYPE_CHECKING:
-    from isotherm.protocols.s3.exchange import Exchange
 
 Dispatch = Callable[[Request], Coroutine[Any, Any, Reply]]
 RenderError = Callable[[BaseException, Facts], Reply]
@@ -72,9 +69,9 @@ class S3Endpoint:
         self.counters = counters
         self.access_log = access_log
         self.buffers = Buffers()
+        self.turn = Turn(clock)
         self.host_id = b64encode(ids.token(48)).decode()
         self._last_id = int.from_bytes(ids.token(8), "big")
-        self._ended: list[Exchange] = []
         self._second = -1
         self._preamble = ""
 
@@ -82,18 +79,6 @@ class S3Endpoint:
         """A request id: 16 upper-case hexadecimal digits, unique within this process. Not a secret."""
         self._last_id = last = (self._last_id + _STRIDE) & _MASK
         return f"{last:016X}"
-
-    def ended(self, exchange: Exchange) -> None:
-        """Count and log it with all others that end in this turn of the loop."""
-        if not self._ended:
-            asyncio.get_running_loop().call_soon(self.record)
-        self._ended.append(exchange)
-
-    def record(self) -> None:
-        """Count and log what has ended. Called once more at the end."""
-        ended, self._ended = self._ended, []
-        for exchange in ended:
-            exchange.record(self)
 
     def preamble(self, now_ms: int) -> str:
         """The header lines that all replies of one second share."""

@@ -64,13 +64,13 @@ class Exchange:
 
     def end(self, endpoint: S3Endpoint, remote: str, status: int, code: str, sent: int) -> None:
         """It has ended so, and will be counted and logged. `status` 499: the connection ended before the reply did."""
-        self._outcome = (remote, status, code, sent - self.sent_before, endpoint.clock.monotonic())
-        endpoint.ended(self)
+        self._outcome = (endpoint, remote, status, code, sent - self.sent_before)
+        endpoint.turn.ended(self)
 
-    def record(self, endpoint: S3Endpoint) -> None:
-        """Count and log it."""
+    def record(self, ended: float) -> None:
+        """Count and log it. `ended`: of the clock's `monotonic`, when its reply had been handed over."""
         head, request, inlet = self.head, self.request, self.inlet
-        remote, status, code, sent, ended = self._outcome
+        endpoint, remote, status, code, sent = self._outcome
         microseconds = int((ended - self.started) * 1e6)
         received = inlet.received if inlet is not None else 0
         operation = request.operation if request is not None else ""

@@ -84,7 +84,7 @@ class Gateway:
             await self._empty_within(_EXHAUSTED_S)
         if self._sweeping is not None:
             self._sweeping.cancel()
-        self._endpoint.record()
+        self._endpoint.turn.end()
         if self._endpoint.access_log is not None:
             self._endpoint.access_log.flush()
         return finished

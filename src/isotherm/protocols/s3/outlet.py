@@ -1,5 +1,8 @@
 """The replies of one connection on their way to the socket, with the transport's back-pressure. On one loop's thread.
 
+Everything that the connection sends passes through here, in order: a whole reply is held until the turn's end (turn.py), and
+goes out before anything that is written after it.
+
 `begun` tells whether bytes of the reply under way have been handed over: until then an error can still be told as one.
 """
 
@@ -11,11 +14,13 @@ import socket
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from isotherm.protocols.s3.sendfile import Sendfile
+from isotherm.protocols.s3.turn import Turn
 from isotherm.protocols.s3.wire import Ranged
 
 WHOLE_BYTES_MOST = 64 << 10  # a range up to here is sent as one piece with its head: sendfile costs more
 SPAN_BYTES = 4 << 20  # what is asked for at once: the whole of a longer range seldom lies in one extent
 PIECE_BYTES = 1 << 20
+_HELD_BYTES_MOST = 64 << 10
 
 
 class Outlet:
@@ -24,11 +29,25 @@ class Outlet:
     `sent` counts payload bytes handed over. A stream raises ConnectionError when the connection is lost.
     """
 
-    __slots__ = ("_bytes_ahead", "_drained", "_paused", "_secure", "_sending", "_transport", "begun", "lost", "sent")
+    __slots__ = (
+        "_bytes_ahead",
+        "_drained",
+        "_held",
+        "_paused",
+        "_secure",
+        "_sending",
+        "_transport",
+        "_turn",
+        "begun",
+        "lost",
+        "sent",
+    )
 
-    def __init__(self, transport: asyncio.Transport, bytes_ahead: int) -> None:
+    def __init__(self, transport: asyncio.Transport, bytes_ahead: int, turn: Turn) -> None:
         transport.set_write_buffer_limits(high=bytes_ahead)
         self._bytes_ahead = bytes_ahead
+        self._turn = turn
+        self._held = b""
         self._transport = transport
         self._secure = transport.get_extra_info("sslcontext") is not None
         self._paused = False
@@ -45,7 +64,7 @@ class Outlet:
     @property
     def unsent(self) -> bool:
         """Something waits for the client to read."""
-        return self._sending or self._transport.get_write_buffer_size() > 0
+        return self._sending or bool(self._held) or self._transport.get_write_buffer_size() > 0
 
     def pause(self) -> None:
         self._paused = True
@@ -71,6 +90,31 @@ class Outlet:
         if self.lost:
             raise ConnectionResetError("the client is gone")
 
+    def whole(self, head: bytes, body: bytes) -> None:
+        """A reply from its first byte to its last; with those of other connections at the turn's end."""
+        self.sent += len(body)
+        if len(body) > WHOLE_BYTES_MOST:
+            self.flush()
+            self._transport.writelines((head, body))
+            return
+        held = self._held
+        self._held = held + head + body if held else head + body
+        if not held:
+            self._turn.hold(self)
+        elif len(self._held) > _HELD_BYTES_MOST:
+            self.flush()
+
+    def interim(self, head: bytes) -> None:
+        """Written at once: the client waits for it."""
+        self.flush()
+        self._transport.write(head)
+
+    def flush(self) -> None:
+        """Write what is held. What a connection that is being cut off holds goes nowhere."""
+        held, self._held = self._held, b""
+        if held and not self._transport.is_closing():
+            self._transport.write(held)
+
     async def ranged(self, head: bytes, ranged: Ranged) -> None:
         """Send a range of an opened version. The caller closes the reading.
 
@@ -95,6 +139,7 @@ class Outlet:
 
     async def _piece(self, head: bytes, piece: bytes, *, chunked: bool = False) -> None:
         self.begun = True
+        self.flush()
         self.sent += len(piece)
         self._transport.writelines((head, b"%x\r\n" % len(piece), piece, b"\r\n") if chunked else (head, piece))
         if self._paused or self.lost:
@@ -124,12 +169,13 @@ class Outlet:
             raise EOFError("there are fewer bytes than were announced")
         self.begun = True
         if chunked:
-            self._transport.write(head + b"0\r\n\r\n")
+            self.whole(head + b"0\r\n\r\n", b"")
         elif head:
-            self._transport.write(head)
+            self.whole(head, b"")
 
     async def _file(self, head: bytes, descriptor: int, offset: int, length: int) -> None:
         """By sendfile, past the transport, once that has nothing left to write."""
+        self.flush()
         peer = socket.fromfd(self._transport.get_extra_info("socket").fileno(), -1, -1)
         sending = Sendfile(peer, head, os.dup(descriptor), offset, length, self._count)
         self._sending = True

@@ -169,8 +169,10 @@ class RemoteSegments:
     async def share(self, txn: Transaction, extents: Collection[Extent], owner: bytes, also: bytes) -> None:
         await accounting.share(txn, extents, owner, also)
 
-    async def discard(self, txn: Transaction, extents: Collection[Extent], owner: bytes) -> None:
-        await inline.discard(txn, extents, owner)
+    async def discard(
+        self, txn: Transaction, extents: Collection[Extent], owner: bytes, *, shared: bool = True
+    ) -> None:
+        await inline.discard(txn, extents, owner, shared=shared)
 
     async def recover(self) -> Recovered:
         self._check()
