@@ -5,6 +5,8 @@ Functions over `Node`, apart from the scheduler because they decide nothing. Cal
 
 from __future__ import annotations
 
+from math import inf
+
 from isotherm.tenancy.qos.node import Node
 from isotherm.tenancy.qos.sharing import LIMIT, RESERVATION, SHARE
 from isotherm.tenancy.qos.ticket import Ticket
@@ -26,7 +28,6 @@ def charge_path(ticket: Ticket, now_s: float, burst_s: float) -> None:
     while parent is not None:
         terms = at.terms
         at.waiting -= 1
-        at.served += 1
         virtual = at.virtual + ops * terms.share_op + size_bytes * terms.share_byte
         if at.reserved:
             ahead = at.among.virtual + terms.lead  # type: ignore[union-attr]  # only the root stands among nobody
@@ -82,10 +83,15 @@ def settle(node: Node, now_s: float, burst_s: float) -> None:
 
 def _charge_reservation(node: Node, ops: int, size_bytes: int, forgotten_s: float) -> None:
     terms = node.terms
-    tag = node.due_ops_s
-    later = (tag if tag > forgotten_s else forgotten_s) + (ops or terms.least_ops) * terms.reserve_op
-    node.due_ops_s = later
-    tag = node.due_bytes_s
-    cost_bytes = size_bytes if size_bytes > terms.least_bytes else terms.least_bytes
-    tag = node.due_bytes_s = (tag if tag > forgotten_s else forgotten_s) + cost_bytes * terms.reserve_byte
-    node.due_s = later if later > tag else tag
+    due_s = -inf
+    if terms.reserve_op:
+        tag = node.due_ops_s
+        due_s = (tag if tag > forgotten_s else forgotten_s) + (ops or terms.least_ops) * terms.reserve_op
+        node.due_ops_s = due_s
+    if terms.reserve_byte:
+        tag = node.due_bytes_s
+        cost_bytes = size_bytes if size_bytes > terms.least_bytes else terms.least_bytes
+        tag = node.due_bytes_s = (tag if tag > forgotten_s else forgotten_s) + cost_bytes * terms.reserve_byte
+        if tag > due_s:
+            due_s = tag
+    node.due_s = due_s

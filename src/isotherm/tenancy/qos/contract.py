@@ -22,8 +22,9 @@ class Rates:
         reservation: units a second that it gets whatever others ask; 0 for none. Holds within what its parent gets.
         limit: units a second that it never exceeds, but for one burst; None for no limit, 0 for nothing at all. Where it
             is below the reservation, the limit holds.
-        share: its weight beside its siblings, SHARE_LEAST to SHARE_MOST. There is no share of 0: such a tenant would
-            wait for ever beside a busy one. Work that is to have only what is left over gets a small share.
+        share: its weight beside its siblings, SHARE_LEAST to SHARE_MOST; None for that of the other resource, or 1.
+            There is no share of 0: such a tenant would wait for ever beside a busy one. Work that is to have only what
+            is left over gets a small share.
 
     Raises:
         Invalid: a figure is negative, not finite, or out of its range.
@@ -31,14 +32,14 @@ class Rates:
 
     reservation: float = 0.0
     limit: float | None = None
-    share: float = 1.0
+    share: float | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.reservation < inf:
             raise Invalid(f"a reservation is a number from 0, not {self.reservation}")
         if self.limit is not None and not 0.0 <= self.limit < inf:
             raise Invalid(f"a limit is None or a number from 0, not {self.limit}")
-        if not SHARE_LEAST <= self.share <= SHARE_MOST:
+        if self.share is not None and not SHARE_LEAST <= self.share <= SHARE_MOST:
             raise Invalid(f"a share is a number from {SHARE_LEAST} to {SHARE_MOST}, not {self.share}")
 
 
@@ -66,6 +67,12 @@ class Contract:
     bandwidth: Rates = _ANY
     p99_s: float | None = None
     background: bool = False
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """Of operations, and of bytes."""
+        iops, bandwidth = self.iops.share, self.bandwidth.share
+        return iops or bandwidth or 1.0, bandwidth or iops or 1.0
 
     def __post_init__(self) -> None:
         if self.p99_s is None:

@@ -13,7 +13,6 @@ Owned by one scheduler, touched from its thread only. Attributes, not methods: t
 
 from __future__ import annotations
 
-from collections import deque
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -63,8 +62,9 @@ class Terms:
         iops, bandwidth = contract.iops, contract.bandwidth
         self.contract = contract
         self.background = contract.background
-        self.share_op = 1.0 / iops.share
-        self.share_byte = 1.0 / (bandwidth.share * budget.op_bytes)
+        share_of_ops, share_of_bytes = contract.shares
+        self.share_op = 1.0 / share_of_ops
+        self.share_byte = 1.0 / (share_of_bytes * budget.op_bytes)
         self.lead = LEAD_OPS * self.share_op
         self.credit = CREDIT_OPS * self.share_op
         self.reserve_op = 1.0 / iops.reservation if iops.reservation else 0.0
@@ -94,6 +94,7 @@ class Node:
         "due_s",
         "held_s",
         "in_ready",
+        "last",
         "limited_bytes_s",
         "limited_ops_s",
         "limited_s",
@@ -104,8 +105,6 @@ class Node:
         "reserved",
         "running",
         "serial",
-        "served",
-        "since_s",
         "terms",
         "virtual",
         "waiting",
@@ -125,8 +124,10 @@ class Node:
         self.limited_s = inf if terms.closed else -inf
         self.waiting = 0
         """Requests that wait in its subtree."""
-        self.queue: deque[Ticket] | None = None
-        """Its own requests; None when none waits, as an empty deque takes 600 bytes."""
+        self.queue: Ticket | None = None
+        """Its own requests, the oldest first, each of which names the one after it: a deque takes 600 bytes more. The
+        oldest is never a cancelled one."""
+        self.last: Ticket | None = None
         self.cancelled = 0
         """Of `queue`, those that nobody waits for any more."""
         self.running = 0
@@ -137,9 +138,6 @@ class Node:
         self.held_s = inf
         self.reserved = False
         """Whether it was picked last by its reservation."""
-        self.served = 0
-        """Requests dispatched in its subtree since it began to wait at `since_s`: tells how long a queue will take."""
-        self.since_s = 0.0
         objective_s = terms.contract.p99_s
         self.burn = None if objective_s is None else Burn(objective_s)
         self.account: Account | None = None
@@ -153,35 +151,46 @@ class Node:
         return self.running > 0 or any(child.runs() for child in below)
 
     def enqueue(self, ticket: Ticket) -> None:
-        if self.queue is None:
-            self.queue = deque((ticket,))
+        last, self.last = self.last, ticket
+        if last is None:
+            self.queue = ticket
         else:
-            self.queue.append(ticket)
+            last.after = ticket
 
     def take(self) -> Ticket:
-        """The oldest of its own requests that somebody still waits for; there is one."""
-        queue = self.queue
-        assert queue is not None
-        ticket = queue.popleft()
-        while ticket.state is not _WAITING:
-            self.cancelled -= 1
-            ticket = queue.popleft()
-        if len(queue) == self.cancelled:
-            self.queue = None
-            self.cancelled = 0
+        """The oldest of its own requests; there is one."""
+        ticket = self.queue
+        assert ticket is not None
+        self.queue = ticket.after
+        if self.queue is None:
+            self.last = None
+        ticket.after = None
+        if self.cancelled:
+            self._drop_cancelled()
         return ticket
 
     def withdraw(self) -> None:
-        """One of its own waiting requests was cancelled. It is taken out when it surfaces, or when such are the most."""
-        queue = self.queue
-        assert queue is not None
+        """One of its own waiting requests was cancelled. It leaves when it is the oldest, or when such are the most."""
         self.cancelled += 1
-        if len(queue) == self.cancelled:
-            self.queue = None
+        if self.cancelled > 16 + self.waiting:
+            ticket, self.queue, self.last = self.queue, None, None
+            while ticket is not None:
+                after, ticket.after = ticket.after, None
+                if ticket.state is _WAITING:
+                    self.enqueue(ticket)
+                ticket = after
             self.cancelled = 0
-        elif self.cancelled > 16 + len(queue) // 2:
-            self.queue = deque(ticket for ticket in queue if ticket.state is _WAITING)
-            self.cancelled = 0
+        else:
+            self._drop_cancelled()
+
+    def _drop_cancelled(self) -> None:
+        ticket = self.queue
+        while ticket is not None and ticket.state is not _WAITING:
+            ticket = ticket.after
+            self.cancelled -= 1
+        self.queue = ticket
+        if ticket is None:
+            self.last = None
 
     def adopt(self, terms: Terms, now_s: float) -> None:
         """Takes another contract at once: what is left to wait under the old rates is waited for under the new ones."""
@@ -190,13 +199,19 @@ class Node:
         self.due_bytes_s = _rescaled(self.due_bytes_s, now_s, old.reserve_byte, terms.reserve_byte)
         if not old.reserves:  # what was not promised yet is not owed
             self.due_ops_s, self.due_bytes_s = max(self.due_ops_s, now_s), max(self.due_bytes_s, now_s)
-        self.due_s = max(self.due_ops_s, self.due_bytes_s)
+        self.due_s = self.latest_due_s()
         self.limited_ops_s = _rescaled(self.limited_ops_s, now_s, old.limit_op, terms.limit_op)
         self.limited_bytes_s = _rescaled(self.limited_bytes_s, now_s, old.limit_byte, terms.limit_byte)
         self.limited_s = inf if terms.closed else max(self.limited_ops_s, self.limited_bytes_s)
         objective_s = terms.contract.p99_s
         if objective_s != old.contract.p99_s:
             self.burn = None if objective_s is None else Burn(objective_s)
+
+    def latest_due_s(self) -> float:
+        return max(
+            self.due_ops_s if self.terms.reserve_op else -inf,
+            self.due_bytes_s if self.terms.reserve_byte else -inf,
+        )
 
     def limit(self, ops: float, size_bytes: float, now_s: float, burst_s: float) -> None:
         """Charges the limits, which are leaky buckets that hold `burst_s` of their rate."""

@@ -289,10 +289,10 @@ class Scheduler:
         at = highest = node
         while at.parent is not None:
             if at.waiting >= most or at.terms.closed:
-                raise _refusal(at, now_s)
+                raise _refusal(node, at, now_s)
             highest, at = at, at.parent
         if at.waiting >= self._budget.queue_total and highest.waiting:
-            raise _refusal(highest, now_s)
+            raise _refusal(node, highest, now_s)
 
     def _pick(self, now_s: float) -> Node | None:
         """The node whose oldest request is next: from the root down, each level its own choice."""
@@ -326,11 +326,10 @@ class Scheduler:
         self._gate_background = max(1, int(self._requests_most * factor * factor))
 
 
-def _refusal(node: Node, now_s: float) -> SlowDown:
-    """Tells when about a tenant's queue will have drained, at the speed that it has drained with so far."""
-    if node.terms.closed:
+def _refusal(node: Node, at: Node, now_s: float) -> SlowDown:
+    """Of a request of `node`, for the bound of `at`. It tells how long the next in the node's queue has waited by now."""
+    if at.terms.closed:
         return SlowDown("this tenant's limit is 0", retry_after_s=RETRY_MOST_S)
-    waited_s = now_s - node.since_s
-    drained_s = node.waiting * waited_s / node.served if node.served else waited_s
-    retry_s = min(RETRY_MOST_S, max(RETRY_LEAST_S, drained_s))
+    waited_s = now_s - node.queue.arrived_s if node.queue is not None else 0.0
+    retry_s = min(RETRY_MOST_S, max(RETRY_LEAST_S, waited_s))
     return SlowDown("this tenant has too many requests waiting", retry_after_s=retry_s)

@@ -32,7 +32,7 @@ REBASE_AT = 1e9
 class Siblings:
     """The children of a node; empty at first. `named` holds all of them, idle or not; the heaps only those that wait."""
 
-    __slots__ = ("held", "named", "parked", "ready", "reserves", "virtual")
+    __slots__ = ("held", "look_s", "named", "parked", "ready", "reserves", "virtual")
 
     def __init__(self) -> None:
         self.named: dict[str, Node] = {}
@@ -41,6 +41,8 @@ class Siblings:
         self.held: list[Entry] = []
         self.parked: list[Node] = []
         """Background nodes that were passed over and wait for `unpark`."""
+        self.look_s = inf
+        """No entry of `reserves` or `held` is due before: spares a look at either."""
         self.virtual = 0.0
         """The tag of the last child that ran by its share: where one starts that comes back from idling."""
 
@@ -53,9 +55,8 @@ class Siblings:
                 node.due_ops_s = now_s
             if node.due_bytes_s < now_s:
                 node.due_bytes_s = now_s
-            node.due_s = node.due_ops_s if node.due_ops_s > node.due_bytes_s else node.due_bytes_s
-        node.since_s = now_s
-        node.served = 0
+            if node.due_s < now_s:
+                node.due_s = now_s
         self.show(node)
 
     def show(self, node: Node) -> None:
@@ -69,6 +70,8 @@ class Siblings:
         if node.terms.reserves and node.due_s < node.reserve_key:
             node.reserve_key = node.due_s
             heappush(self.reserves, (node.due_s, node.serial, node))
+            if node.due_s < self.look_s:
+                self.look_s = node.due_s
             if len(self.reserves) > 64 + 2 * len(self.named):
                 self.reserves = [entry for entry in self.reserves if entry[0] == entry[2].reserve_key]
                 heapify(self.reserves)
@@ -78,6 +81,8 @@ class Siblings:
         if until_s < node.held_s:
             node.held_s = until_s
             heappush(self.held, (until_s, node.serial, node))
+            if until_s < self.look_s:
+                self.look_s = until_s
             if len(self.held) > 64 + 2 * len(self.named):
                 self.held = [entry for entry in self.held if entry[0] == entry[2].held_s]
                 heapify(self.held)
@@ -106,6 +111,37 @@ class Siblings:
             shares: whether children may run beyond their reservations.
             background: whether background nodes may.
         """
+        if self.look_s <= now_s:
+            node = self._pick_by_reservation(now_s)
+            if node is not None:
+                return node
+        ready = self.ready if shares else None
+        while ready:
+            key, _, node = ready[0]
+            if not node.waiting:
+                heappop(ready)
+                node.in_ready = False
+            elif node.virtual > key:
+                heapreplace(ready, (node.virtual, node.serial, node))
+            elif node.limited_s > now_s:
+                heappop(ready)
+                node.in_ready = False
+                self.hold(node, node.limited_s)
+            elif node.terms.background and not background:
+                heappop(ready)
+                node.in_ready = False
+                self.parked.append(node)
+            else:
+                node.reserved = False
+                if key > self.virtual:
+                    self.virtual = key
+                    if key > REBASE_AT:
+                        self._rebase()
+                return node
+        return None
+
+    def _pick_by_reservation(self, now_s: float) -> Node | None:
+        """Lets go whom limits hold no longer; then whoever is behind its reservation the longest."""
         held = self.held
         while held and held[0][0] <= now_s:
             key, _, node = heappop(held)
@@ -132,32 +168,7 @@ class Siblings:
             else:
                 node.reserved = True
                 return node
-        return self._pick_by_share(now_s, background) if shares else None
-
-    def _pick_by_share(self, now_s: float, background: bool) -> Node | None:
-        ready = self.ready
-        while ready:
-            key, _, node = ready[0]
-            if not node.waiting:
-                heappop(ready)
-                node.in_ready = False
-            elif node.virtual > key:
-                heapreplace(ready, (node.virtual, node.serial, node))
-            elif node.limited_s > now_s:
-                heappop(ready)
-                node.in_ready = False
-                self.hold(node, node.limited_s)
-            elif node.terms.background and not background:
-                heappop(ready)
-                node.in_ready = False
-                self.parked.append(node)
-            else:
-                node.reserved = False
-                if key > self.virtual:
-                    self.virtual = key
-                    if key > REBASE_AT:
-                        self._rebase()
-                return node
+        self.look_s = min(self.held[0][0] if self.held else inf, reserves[0][0] if reserves else inf)
         return None
 
     def _rebase(self) -> None:

@@ -25,7 +25,7 @@ class Ticket:
     `bearer` is the caller's own: a gateway keeps there whom to wake. `arrived_s` is in the scheduler's time.
     """
 
-    __slots__ = ("arrived_s", "bearer", "burns", "node", "ops", "size_bytes", "state")
+    __slots__ = ("after", "arrived_s", "bearer", "burns", "node", "ops", "size_bytes", "state")
 
     def __init__(self, node: Node, ops: int, size_bytes: int, arrived_s: float, bearer: Any, state: State) -> None:
         self.node = node
@@ -34,5 +34,7 @@ class Ticket:
         self.arrived_s = arrived_s
         self.bearer = bearer
         self.state = state
+        self.after: Ticket | None = None
+        """The next in its node's queue."""
         self.burns: tuple[Burn, ...] = ()
         """The objectives that its latency counts for."""

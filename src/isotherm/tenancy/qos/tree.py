@@ -18,19 +18,21 @@ Path = tuple[str, ...]
 
 OWN = ""
 """The name under which a tenant with sub-tenants competes with them for its own requests, with a share of 1."""
+TERMS_KEPT = 1_000
 
 
 class Tree:
     """Args as of `Scheduler`."""
 
-    __slots__ = ("_budget", "_contracts", "_peers", "_serial", "root", "top")
+    __slots__ = ("_budget", "_contracts", "_peers", "_serial", "_terms", "root", "top")
 
     def __init__(self, budget: Budget, contracts: Callable[[Path], Contract], peers: Peers | None) -> None:
         self._budget = budget
         self._contracts = contracts
         self._peers = peers
         self._serial = 0
-        self.root = Node("", None, None, 0, Terms(Contract(), budget))
+        self._terms: dict[Contract, Terms] = {}
+        self.root = Node("", None, None, 0, self._terms_of(Contract()))
         self.top = self.root.children = Siblings()
         """The root's children."""
 
@@ -74,7 +76,7 @@ class Tree:
 
     def adopt(self, node: Node, contract: Contract, now_s: float) -> None:
         """Puts a contract in another's place and has the node, and those above it, looked at again."""
-        node.adopt(Terms(contract, self._budget), now_s)
+        node.adopt(self._terms_of(contract), now_s)
         while node.waiting and node.among is not None and node.parent is not None:
             node.among.show(node)
             node = node.parent
@@ -83,7 +85,16 @@ class Tree:
         self._serial += 1
         name = path[-1]
         contract = Contract() if name == OWN else self._contracts(path)
-        child = children.named[name] = Node(name, parent, children, self._serial, Terms(contract, self._budget))
+        child = children.named[name] = Node(name, parent, children, self._serial, self._terms_of(contract))
         if self._peers is not None:
             child.account = self._peers.account(path)
         return child
+
+    def _terms_of(self, contract: Contract) -> Terms:
+        """Tenants with equal contracts share the factors: less memory, and less of it to fetch for each request."""
+        terms = self._terms.get(contract)
+        if terms is None:
+            if len(self._terms) >= TERMS_KEPT:
+                self._terms.clear()
+            terms = self._terms[contract] = Terms(contract, self._budget)
+        return terms
