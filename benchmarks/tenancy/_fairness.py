@@ -136,8 +136,8 @@ def simulate(seed: int, *, window_s: float, windows: int) -> Outcome:
         for end_s in ends_s:
             simulation.run(end_s)
             outcome.errors.extend(_errors(contracts, groups, end_s - window_s, end_s))
-        for path, sources in _promised(contracts, groups):
-            at_ends, ever = _lags(sources, contracts[path].iops.reservation, start_s, ends_s)
+        for promised, sources in _promised(contracts, groups):
+            at_ends, ever = _lags(sources, contracts[promised].iops.reservation, start_s, ends_s)
             outcome.shortfalls.append(at_ends)
             outcome.lags.append(ever)
     return outcome

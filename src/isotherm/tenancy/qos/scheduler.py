@@ -91,6 +91,8 @@ class Scheduler:
     def node(self, path: Sequence[str]) -> Node:
         """The node of a tenant, made with those above it where absent. It may be kept until `forget`.
 
+        What is admitted on a tenant with sub-tenants competes with theirs, under a child of its own (`OWN`).
+
         Raises:
             Invalid: an empty path or name.
         """
@@ -140,9 +142,16 @@ class Scheduler:
 
         While it waits it holds no part of the budget, and it is never refused: what has begun may end. `size_bytes` is
         the piece's; a quarter to one MiB is a good size.
+
+        Raises:
+            Invalid: an empty piece.
+            Misuse: the ticket is not running.
         """
+        if size_bytes < 1:
+            raise Invalid("a piece has one byte or more")
         now_s = self._time(now_s)
         self._end(ticket, now_s)
+        ticket.node = self._tree.lane(ticket.node)
         ticket.ops = 0
         ticket.size_bytes = size_bytes
         if self._may_pass(ticket.node, now_s):
