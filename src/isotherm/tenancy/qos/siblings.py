@@ -28,11 +28,14 @@ Entry = tuple[float, int, Node]
 REBASE_AT = 1e9
 """Virtual time is set back here: a double still tells apart the smallest steps, 1e-4 a request."""
 
+RESERVED_IN_TURN = 31
+"""After so many a share has its turn: reservations beyond what there is must not starve those who have none."""
+
 
 class Siblings:
     """The children of a node; empty at first. `named` holds all of them, idle or not; the heaps only those that wait."""
 
-    __slots__ = ("held", "look_s", "named", "parked", "ready", "reserves", "virtual")
+    __slots__ = ("held", "look_s", "named", "parked", "ready", "reserved_in_turn", "reserves", "virtual")
 
     def __init__(self) -> None:
         self.named: dict[str, Node] = {}
@@ -41,6 +44,8 @@ class Siblings:
         self.held: list[Entry] = []
         self.parked: list[Node] = []
         """Background nodes that were passed over and wait for `unpark`."""
+        self.reserved_in_turn = 0
+        """So many were picked by their reservations, one after another."""
         self.look_s = inf
         """No entry of `reserves` or `held` is due before: spares a look at either."""
         self.virtual = 0.0
@@ -111,10 +116,16 @@ class Siblings:
             shares: whether children may run beyond their reservations.
             background: whether background nodes may.
         """
+        passed_over = False
         if self.look_s <= now_s:
-            node = self._pick_by_reservation(now_s)
-            if node is not None:
-                return node
+            if self.reserved_in_turn < RESERVED_IN_TURN or not shares:
+                node = self._pick_by_reservation(now_s)
+                if node is not None:
+                    self.reserved_in_turn += 1
+                    return node
+            else:
+                passed_over = True
+        self.reserved_in_turn = 0
         ready = self.ready if shares else None
         while ready:
             key, _, node = ready[0]
@@ -138,7 +149,7 @@ class Siblings:
                     if key > REBASE_AT:
                         self._rebase()
                 return node
-        return None
+        return self.pick(now_s, shares, background) if passed_over else None
 
     def _pick_by_reservation(self, now_s: float) -> Node | None:
         """Lets go whom limits hold no longer; then whoever is behind its reservation the longest."""
