@@ -18,8 +18,8 @@ DEBT_S = 1.0
 def charge_path(ticket: Ticket, now_s: float, burst_s: float) -> None:
     """Charges a request that was picked out of a queue: share always, reservation where it was picked by it, limits.
 
-    Takes it off the counts of what waits, and notes the objectives that its latency counts for: those of nodes that it
-    ran below the reservation of.
+    Takes it off the counts of what waits. For objectives counts what ran by a reservation, from when that was due: the
+    rest of the time it waited for its own tenant's other requests.
     """
     at = ticket.node
     ops, size_bytes = ticket.ops, ticket.size_bytes
@@ -33,9 +33,11 @@ def charge_path(ticket: Ticket, now_s: float, burst_s: float) -> None:
             ahead = at.among.virtual + terms.lead  # type: ignore[union-attr]  # only the root stands among nobody
             if virtual > ahead:
                 virtual = ahead if ahead > at.virtual else at.virtual
-            _charge_reservation(at, ops, size_bytes, forgotten_s)
             if at.burn is not None and ops:
-                ticket.burns = (*ticket.burns, at.burn)
+                promised_s = at.due_s
+                since_s = promised_s if promised_s > ticket.arrived_s else ticket.arrived_s
+                ticket.promises = (*ticket.promises, (at.burn, since_s))
+            _charge_reservation(at, ops, size_bytes, forgotten_s)
         at.virtual = virtual
         if terms.limits:
             at.limit(ops, size_bytes, now_s, burst_s)
@@ -51,15 +53,21 @@ def charge_path(ticket: Ticket, now_s: float, burst_s: float) -> None:
 
 
 def pass_path(ticket: Ticket, now_s: float, burst_s: float) -> None:
-    """Charges a request that passed without waiting: limits only, as idle capacity costs nobody a share."""
+    """Charges a request that passed without waiting: limits only, as idle capacity costs nobody a share.
+
+    Where there is an objective the reservation is charged too: it tells which requests the objective is about.
+    """
     at = ticket.node
     while at.parent is not None:
         if at.terms.limits:
             at.limit(ticket.ops, ticket.size_bytes, now_s, burst_s)
             if at.account is not None:
                 at.account.add(LIMIT, ticket.ops, ticket.size_bytes)
-        if at.burn is not None and ticket.ops:
-            ticket.burns = (*ticket.burns, at.burn)
+        if at.burn is not None and ticket.ops and at.due_s <= now_s:
+            ticket.promises = (*ticket.promises, (at.burn, now_s))
+            _charge_reservation(at, ticket.ops, ticket.size_bytes, now_s)
+            if at.account is not None:
+                at.account.add(RESERVATION, ticket.ops, ticket.size_bytes)
         at = at.parent
 
 

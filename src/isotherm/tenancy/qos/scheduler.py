@@ -173,7 +173,7 @@ class Scheduler:
     def cancel(self, ticket: Ticket) -> None:
         """Nobody waits for the request any more, whatever its state: gives back what it holds. Harmless twice."""
         if ticket.state is _RUNNING:
-            ticket.burns = ()
+            ticket.promises = ()
             self._end(ticket, self._now_s)
         elif ticket.state is _WAITING:
             ticket.state = _DONE
@@ -272,11 +272,11 @@ class Scheduler:
         self.running_bytes -= ticket.size_bytes
         if self._peers is not None:
             self._peers.finished(1, ticket.size_bytes)
-        if ticket.burns:
-            for burn in ticket.burns:
-                burn.add(now_s - ticket.arrived_s, now_s)
+        if ticket.promises:
+            for burn, since_s in ticket.promises:
+                burn.add(now_s - since_s, now_s)
                 self._pace.note(burn, now_s)
-            ticket.burns = ()
+            ticket.promises = ()
 
     def _queue(self, ticket: Ticket, now_s: float) -> None:
         at = ticket.node

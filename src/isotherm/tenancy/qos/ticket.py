@@ -25,7 +25,7 @@ class Ticket:
     `bearer` is the caller's own: a gateway keeps there whom to wake. `arrived_s` is in the scheduler's time.
     """
 
-    __slots__ = ("after", "arrived_s", "bearer", "burns", "node", "ops", "size_bytes", "state")
+    __slots__ = ("after", "arrived_s", "bearer", "node", "ops", "promises", "size_bytes", "state")
 
     def __init__(self, node: Node, ops: int, size_bytes: int, arrived_s: float, bearer: Any, state: State) -> None:
         self.node = node
@@ -36,5 +36,5 @@ class Ticket:
         self.state = state
         self.after: Ticket | None = None
         """The next in its node's queue."""
-        self.burns: tuple[Burn, ...] = ()
-        """The objectives that its latency counts for."""
+        self.promises: tuple[tuple[Burn, float], ...] = ()
+        """The objectives that its latency counts for, and since when."""
