@@ -8,7 +8,8 @@ import pytest
 from benchmarks.tenancy._simulation import Simulation, Source, served
 from isotherm.errors import SlowDown
 from isotherm.tenancy.qos import Budget, Contract, Rates, State
-from isotherm.tenancy.qos.siblings import REBASE_AT
+from isotherm.tenancy.qos.node import Node, Terms
+from isotherm.tenancy.qos.siblings import REBASE_AT, Siblings
 from tests.tenancy.qos.trees import WIDE, assert_sound, drain, ops, scheduler
 
 
@@ -55,13 +56,19 @@ def test_a_tenant_gains_nothing_by_being_idle_now_and_then():
     assert per_s(blinking, 0.0, 20.0) < 505
 
 
-def test_tiny_requests_do_not_wash_away_the_debt_of_large_ones():
-    """Alternating sizes within a reservation is no way to pay less than one's share."""
-    sizes = iter([1 << 20, 0] * 10**6)
-    contracts = {("sly",): ops(20, share=1), ("plain",): ops(share=1)}
-    sly, plain = Source(("sly",), 16, lambda _: next(sizes)), Source(("plain",), 16, lambda _: 65_536)
-    simulated(contracts, [sly, plain], 40.0)
-    assert served(sly, 2.0, 40.0)[1] / 38 <= 520
+def test_a_tiny_request_by_reservation_does_not_wash_away_the_debt_of_a_large_one():
+    qos = scheduler({("sly",): ops(50)}, requests=1)
+    running = qos.admit(qos.node(("other",)), 1, 0, 0.0)
+    sly = qos.node(("sly",))
+    for size_bytes in (0, 1 << 28, 0):
+        qos.admit(sly, 1, size_bytes, 0.0)
+    tags = []
+    for now_s, by_reservation in ((0.0, True), (0.001, False), (0.03, True)):
+        qos.complete(running, now_s)
+        (running,) = qos.dispatch(now_s)
+        assert sly.reserved == by_reservation
+        tags.append(sly.virtual)
+    assert tags[0] < tags[1] <= tags[2]
 
 
 def test_a_limit_of_nothing_refuses_and_holds_and_lets_go_again():
@@ -112,6 +119,24 @@ def test_a_limit_below_the_reservation_holds():
     simulated(contracts, [a, b], 10.0)
     assert per_s(a, 1.0, 10.0) == pytest.approx(100, rel=0.01)
     assert per_s(b, 1.0, 10.0) == pytest.approx(900, rel=0.01)
+
+
+def test_a_limit_that_lets_go_is_noticed_when_the_turn_is_the_shares():
+    """After 31 by reservation the turn is the shares', but only one that a limit has just let go may run."""
+    qos = scheduler({("a",): ops(1e9, limit=305), ("b",): ops(limit=5)}, requests=1)
+    qos.complete(qos.admit(qos.node(("b",)), 1, 0, 0.0), 0.0)
+    held = qos.admit(qos.node(("b",)), 1, 0, 0.0)
+    assert qos.dispatch(0.0) == []
+    assert qos.wake_s() == pytest.approx(0.1)
+    running = qos.admit(qos.node(("c",)), 1, 0, 0.0)
+    for _ in range(40):
+        qos.admit(qos.node(("a",)), 1, 0, 0.0)
+    for _ in range(31):
+        qos.complete(running, 0.0999)
+        (running,) = qos.dispatch(0.0999)
+        assert running.node.reserved
+    qos.complete(running, 0.1005)
+    assert qos.dispatch(0.1005) == [held]
 
 
 def test_a_parents_limit_below_its_childrens_divides_by_their_shares():
@@ -205,6 +230,49 @@ def test_hints_that_are_no_longer_true_do_not_pile_up():
             qos.complete(ticket, now_s)
     assert len(qos._tree.top.held) < 80
     assert_sound(qos)
+
+
+def test_reservations_that_come_and_go_do_not_pile_up():
+    """Each change from a tiny reservation to a large one leaves a hint far in the future."""
+    qos = scheduler(requests=1, **WIDE)
+    node = qos.node(("a",))
+    tickets = [qos.admit(node, 1, 0, 0.0) for _ in range(1_001)]
+    now_s = 0.0
+    for turn in range(1_000):
+        if turn % 2 == 0:
+            qos.reconfigure(("a",), ops((1e-6, 1e6)[turn // 2 % 2]), now_s)
+        now_s += 0.01
+        qos.complete(tickets[turn], now_s)
+        assert qos.dispatch(now_s) == [tickets[turn + 1]]
+    assert len(node.among.reserves) < 80
+    assert_sound(qos)
+
+
+def test_a_hint_that_is_no_longer_true_is_dropped_when_it_surfaces():
+    qos = scheduler(requests=1, **WIDE)
+    node = qos.node(("a",))
+    tickets = [qos.admit(node, 1, 0, 0.0) for _ in range(100)]
+    for turn in range(20):
+        qos.reconfigure(("a",), ops((1.0, 1e6)[turn // 2 % 2]), turn / 100)
+        qos.complete(tickets[turn], turn / 100)
+        qos.dispatch(turn / 100)
+    assert len(node.among.reserves) > 2
+    for turn in range(20, 60):
+        qos.complete(tickets[turn], 10.0 + turn)
+        qos.dispatch(10.0 + turn)
+    assert len(node.among.reserves) == 1
+
+
+def test_a_time_to_look_again_that_is_no_longer_true_is_dropped_when_it_surfaces():
+    siblings = Siblings()
+    node = Node("a", None, siblings, 1, Terms(Contract(), Budget()))
+    node.waiting = 1
+    siblings.hold(node, 0.9)
+    siblings.hold(node, 0.1)
+    assert siblings.pick(0.1, True, True) is node
+    siblings.bar(node, 9.9)
+    assert siblings.pick(1.0, True, True) is None
+    assert [entry[0] for entry in siblings.held] == [9.9]
 
 
 def test_virtual_time_is_set_back_without_a_trace():

@@ -13,7 +13,7 @@ from isotherm.tenancy.qos import Budget, Contract, Rates, Scheduler, State
 from tests.tenancy.qos.trees import assert_sound, excess, held_by_limits, nodes_of
 
 PATHS = [("a",), ("b",), ("c",), ("a", "x"), ("a", "y"), ("b", "x"), ("b", "x", "deep"), ("b", "x", "deeper")]
-SIZES = st.sampled_from([0, 1, 4096, 65_536, 1 << 20])
+SIZES = st.sampled_from([0, 1, 4096, 65_536, 1 << 20, 1 << 28])
 RATES = st.builds(
     Rates,
     reservation=st.sampled_from([0.0, 0.0, 1.0, 50.0, 1e9]),

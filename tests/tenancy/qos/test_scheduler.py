@@ -50,6 +50,16 @@ def test_a_newcomer_does_not_overtake_those_who_may_run():
     assert qos.dispatch(1.0) == [waiting]
 
 
+def test_of_two_reservations_the_one_that_has_been_due_longer_is_first():
+    qos = scheduler({("a",): ops(1), ("b",): ops(1)}, requests=1)
+    late, early = qos.node(("a",)), qos.node(("b",))
+    running = qos.admit(qos.node(("c",)), 1, 0, 0.0)
+    qos.admit(early, 1, 0, 0.0, "early")
+    qos.admit(late, 1, 0, 1.0, "late")
+    qos.complete(running, 2.0)
+    assert [ticket.bearer for ticket in drain(qos, 2.0)] == ["early", "late"]
+
+
 def test_who_is_held_by_a_limit_does_not_keep_others_waiting():
     qos = scheduler({("slow",): ops(limit=1)}, requests=8)
     qos.admit(qos.node(("slow",)), 1, 0, 0.0)

@@ -78,7 +78,8 @@ class Siblings:
             if node.due_s < self.look_s:
                 self.look_s = node.due_s
             if len(self.reserves) > 64 + 2 * len(self.named):
-                self.reserves = [entry for entry in self.reserves if entry[0] == entry[2].reserve_key]
+                valid = {entry[1]: entry for entry in self.reserves if entry[0] == entry[2].reserve_key}
+                self.reserves = list(valid.values())
                 heapify(self.reserves)
 
     def hold(self, node: Node, until_s: float) -> None:
@@ -89,7 +90,8 @@ class Siblings:
             if until_s < self.look_s:
                 self.look_s = until_s
             if len(self.held) > 64 + 2 * len(self.named):
-                self.held = [entry for entry in self.held if entry[0] == entry[2].held_s]
+                valid = {entry[1]: entry for entry in self.held if entry[0] == entry[2].held_s}
+                self.held = list(valid.values())
                 heapify(self.held)
 
     def bar(self, node: Node, until_s: float) -> None:
