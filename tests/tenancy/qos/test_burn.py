@@ -5,7 +5,7 @@ import pytest
 from benchmarks.tenancy._simulation import Simulation, Source, served
 from isotherm.tenancy.qos import Budget, Contract, Rates
 from isotherm.tenancy.qos.burn import LEAST, Burn, Pace
-from tests.tenancy.qos.trees import WIDE, ops
+from tests.tenancy.qos.trees import WIDE, ops, scheduler
 
 
 def counted(slow, fast, now_s=0.0):
@@ -148,13 +148,28 @@ def test_who_asks_for_more_than_was_promised_burns_nothing():
     assert simulation.scheduler.factor == 1.0
 
 
-def test_a_transfer_counts_by_its_first_piece():
-    contracts = {VICTIM: ops(10, p99_s=0.5)}
-    simulation = Simulation(contracts, UNITS_PER_S, BUDGET)
-    simulation.add(Source(VICTIM, 2, lambda _: 1 << 20, pieces=100))
+@pytest.mark.parametrize("beside_it", [0, 16])
+def test_a_transfer_counts_piece_by_piece(beside_it):
+    contracts = {VICTIM: ops(20, p99_s=0.5)}
+    simulation = Simulation(contracts, UNITS_PER_S, Budget(requests=4, **WIDE))
+    transfers = simulation.add(Source(VICTIM, 2, lambda _: 1 << 20, pieces=100))
+    simulation.add(Source(("other",), beside_it, lambda _: 65_536))
     simulation.run(20.0)
-    assert max(simulation.sources[0].latencies_s) > 3.0
+    assert max(transfers.latencies_s) > 3.0
     assert simulation.scheduler.factor == 1.0
+
+
+def test_a_piece_is_late_by_its_own_wait_alone():
+    qos = scheduler({VICTIM: ops(10, p99_s=0.5)}, requests=1)
+    victim = qos.node(VICTIM)
+    qos.complete(qos.admit(victim, 1, 10, 0.0), 0.0)
+    transfer = qos.admit(victim, 1, 10, 0.05)  # more than was promised: its first piece counts for nothing
+    request = qos.admit(victim, 1, 10, 1.0)
+    assert not qos.charge(transfer, 10, 5.0)
+    for ticket, start_s, end_s in ((request, 5.0, 5.1), (transfer, 5.1, 5.3)):
+        assert qos.dispatch(start_s) == [ticket]
+        qos.complete(ticket, end_s)
+        assert victim.burn.rate(end_s) == 1  # the request, which waited for four seconds, and not the piece
 
 
 def test_an_objective_may_be_given_and_taken_while_requests_are_under_way():

@@ -57,15 +57,16 @@ class Requests(RuleBasedStateMachine):
         if self.qos.waiting and room and not any(node.terms.closed for node in nodes_of(self.qos)):
             assert self.qos.wake_s() is not None
 
-    @rule(path=st.sampled_from(PATHS), size_bytes=SIZES, ops=st.integers(1, 3))
-    def ask(self, path, size_bytes, ops):
-        try:
-            ticket = self.qos.admit(self.qos.node(path), ops, size_bytes, self.now_s)
-        except SlowDown:
-            return
-        self.tickets.append(ticket)
-        if ticket.state is State.RUNNING:
-            self._ran(ticket)
+    @rule(path=st.sampled_from(PATHS), size_bytes=SIZES, ops=st.integers(1, 3), times=st.integers(1, 6))
+    def ask(self, path, size_bytes, ops, times):
+        for _ in range(times):
+            try:
+                ticket = self.qos.admit(self.qos.node(path), ops, size_bytes, self.now_s)
+            except SlowDown:
+                break
+            self.tickets.append(ticket)
+            if ticket.state is State.RUNNING:
+                self._ran(ticket)
         self._settle()
 
     @rule(data=st.data())

@@ -131,6 +131,17 @@ def test_cancelling_leaves_no_trace():
     assert orders[0] == orders[1]
 
 
+def test_of_a_queue_any_request_may_be_cancelled():
+    qos = scheduler(requests=1)
+    running, *waiting = (qos.admit(qos.node(("a",)), 1, 0, 0.0) for _ in range(8))
+    for number in (0, 2, 3, 6):
+        qos.cancel(waiting[number])
+        assert_sound(qos)
+    qos.complete(running, 0.0)
+    assert drain(qos, 0.0) == [waiting[1], waiting[4], waiting[5]]
+    assert qos.admit(qos.node(("a",)), 1, 0, 0.0).state is State.RUNNING
+
+
 def test_cancelling_what_runs_gives_its_room_back():
     qos = scheduler(requests=1)
     running = qos.admit(qos.node(("a",)), 1, 10, 0.0)

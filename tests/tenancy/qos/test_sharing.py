@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.tenancy._simulation import Simulation, Source, served
+from isotherm.errors import SlowDown
 from isotherm.tenancy.qos import Budget, Contract, Rates
 from isotherm.tenancy.qos.sharing import HEAD_CELLS, ROW_CELLS, Peers
 from tests.tenancy.qos.trees import WIDE, assert_sound, ops, scheduler
@@ -162,6 +163,18 @@ def test_what_a_dead_predecessor_had_in_flight_is_not_in_flight_any_more():
     dead.started(0, 0)
     Peers(board.of(1))
     assert first.allowance(8, 1_000) == (8, 1_000)
+
+
+def test_what_another_gateway_serves_opens_no_tenant_that_was_closed_here():
+    board = Board(2)
+    here, there = (scheduler({("a",): ops(limit=1_000)}, board.of(slot), requests=2) for slot in (0, 1))
+    running = [here.admit(here.node(("a",)), 1, 0, 0.0) for _ in range(3)]
+    here.reconfigure(("a",), ops(limit=0), 0.0)
+    there.complete(there.admit(there.node(("a",)), 1, 0, 0.0), 0.0)  # which has not heard of it yet
+    with pytest.raises(SlowDown):
+        here.admit(here.node(("a",)), 1, 0, 0.0)
+    here.complete(running[0], 0.0)
+    assert here.dispatch(0.0) == []
 
 
 def test_each_writes_its_own_slot_alone():

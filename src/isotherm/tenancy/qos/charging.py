@@ -33,7 +33,7 @@ def charge_path(ticket: Ticket, now_s: float, burst_s: float) -> None:
             ahead = at.among.virtual + terms.lead  # type: ignore[union-attr]  # only the root stands among nobody
             if virtual > ahead:
                 virtual = ahead if ahead > at.virtual else at.virtual
-            if at.burn is not None and ops:
+            if at.burn is not None:
                 promised_s = at.due_s
                 since_s = promised_s if promised_s > ticket.arrived_s else ticket.arrived_s
                 ticket.promises = (*ticket.promises, (at.burn, since_s))
@@ -63,7 +63,7 @@ def pass_path(ticket: Ticket, now_s: float, burst_s: float) -> None:
             at.limit(ticket.ops, ticket.size_bytes, now_s, burst_s)
             if at.account is not None:
                 at.account.add(LIMIT, ticket.ops, ticket.size_bytes)
-        if at.burn is not None and ticket.ops and at.due_s <= now_s:
+        if at.burn is not None and at.due_s <= now_s:
             ticket.promises = (*ticket.promises, (at.burn, now_s))
             _charge_reservation(at, ticket.ops, ticket.size_bytes, now_s)
             if at.account is not None:

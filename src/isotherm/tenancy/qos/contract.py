@@ -54,7 +54,7 @@ class Contract:
         iops: operations a second.
         bandwidth: bytes a second.
         p99_s: of what runs within its reservation, 99 of 100 requests are to be done after at most so many seconds, queue
-            included (of a transfer that flows: its first piece). None for no objective.
+            included; each piece of a transfer that flows is one. None for no objective.
         background: work of the platform's own, which is the first to shrink when an objective is missed. Counts only
             right below the root.
 

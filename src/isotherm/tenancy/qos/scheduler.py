@@ -154,6 +154,7 @@ class Scheduler:
         ticket.node = self._tree.lane(ticket.node)
         ticket.ops = 0
         ticket.size_bytes = size_bytes
+        ticket.arrived_s = now_s
         if self._may_pass(ticket.node, now_s):
             self._start(ticket, now_s)
             return True

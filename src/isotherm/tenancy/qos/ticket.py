@@ -22,7 +22,8 @@ class State(Enum):
 class Ticket:
     """One request, or the piece of a transfer that flows now.
 
-    `bearer` is the caller's own: a gateway keeps there whom to wake. `arrived_s` is in the scheduler's time.
+    `bearer` is the caller's own: a gateway keeps there whom to wake. `arrived_s` is
+    when it asked, in the scheduler's time.
     """
 
     __slots__ = ("after", "arrived_s", "bearer", "node", "ops", "promises", "size_bytes", "state")
