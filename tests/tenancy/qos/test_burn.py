@@ -172,6 +172,20 @@ def test_a_piece_is_late_by_its_own_wait_alone():
         assert victim.burn.rate(end_s) == 1  # the request, which waited for four seconds, and not the piece
 
 
+def test_while_shares_must_wait_a_reservation_is_woken_for_when_it_is_due():
+    qos = scheduler({VICTIM: ops(1_000, p99_s=0.01), ("other",): ops(10)}, requests=4)
+    now_s = 0.0
+    while qos.factor > LEAST:
+        for _ in range(3):
+            qos.complete(qos.admit(qos.node(VICTIM), 1, 0, now_s), now_s + 0.1)
+            now_s += 0.2
+    qos.admit(qos.node(("long",)), 1, 0, now_s)
+    first, second = (qos.admit(qos.node(("other",)), 1, 0, now_s) for _ in range(2))
+    assert qos.dispatch(now_s) == [first]
+    assert qos.wake_s() == pytest.approx(now_s + 0.1)
+    assert qos.dispatch(qos.wake_s()) == [second]
+
+
 def test_an_objective_may_be_given_and_taken_while_requests_are_under_way():
     simulation, _, _ = beside(("background",), ops(background=True), objective_s=None)
     simulation.run(5.0)

@@ -3,7 +3,7 @@
 import pytest
 
 from isotherm.errors import Invalid, Misuse, SlowDown
-from isotherm.tenancy.qos import Contract, Rates, State
+from isotherm.tenancy.qos import OWN, Contract, Rates, State
 from tests.tenancy.qos.trees import assert_sound, drain, nodes_of, ops, queued, scheduler
 
 
@@ -58,6 +58,16 @@ def test_of_two_reservations_the_one_that_has_been_due_longer_is_first():
     qos.admit(late, 1, 0, 1.0, "late")
     qos.complete(running, 2.0)
     assert [ticket.bearer for ticket in drain(qos, 2.0)] == ["early", "late"]
+
+
+def test_a_newcomer_does_not_overtake_one_whom_a_limit_has_just_let_go():
+    qos = scheduler({("slow",): ops(limit=1)}, requests=1)
+    qos.complete(qos.admit(qos.node(("slow",)), 1, 0, 0.0), 0.0)
+    held = qos.admit(qos.node(("slow",)), 1, 0, 0.0)
+    assert qos.dispatch(0.0) == []
+    newcomer = qos.admit(qos.node(("b",)), 1, 0, 2.0)
+    assert newcomer.state is State.WAITING
+    assert set(drain(qos, 2.0)) == {held, newcomer}
 
 
 def test_who_is_held_by_a_limit_does_not_keep_others_waiting():
@@ -262,6 +272,7 @@ def test_a_transfer_moves_along_when_its_tenant_gets_sub_tenants():
     transfer = qos.admit(qos.node(("a",)), 1, 10, 0.0)
     sub = qos.admit(qos.node(("a", "sub")), 1, 0, 0.0)
     assert not qos.charge(transfer, 10, 0.0)
+    assert transfer.node.path() == ("a", OWN)  # on the tenant itself it would go before all of them
     assert_sound(qos)
     assert set(drain(qos, 0.0)) == {transfer, sub}
     assert not qos.node(("a",)).runs()

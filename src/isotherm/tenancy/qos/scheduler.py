@@ -244,7 +244,7 @@ class Scheduler:
             while at is not None:
                 settle(at, now_s, self._budget.burst_s)
                 at = at.parent
-        if self.running >= self._gate_background or self.running_bytes >= self._bytes_most or node.waiting:
+        if self.running >= self._gate_background or self.running_bytes >= self._bytes_most:
             return False
         top = self._top
         if top.ready or (top.held and top.held[0][0] <= now_s):
