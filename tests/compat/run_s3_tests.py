@@ -23,6 +23,9 @@ from isotherm.ids import SystemIds
 from isotherm.meta.lmdb import LmdbMeta
 from isotherm.tenancy.identity import Credentials
 from isotherm.tenancy.keystore import FileKeys
+from isotherm.tenancy.roles import OWNER
+from isotherm.tenancy.tenants import Tenants
+from isotherm.tenancy.terms import Terms
 from isotherm.testing.server import RunningServer
 from tests.compat.outcomes import Verdict, judge, read_expected, read_junit
 
@@ -89,12 +92,16 @@ def _server(scratch: Path, workers: int) -> Iterator[None]:
 
 
 def _accounts(data: Path, workers: int) -> list[tuple[str, str]]:
-    """Key pairs, each of a tenant of its own. Tenants have no command yet, so they are made through the store."""
+    """Key pairs, each of a tenant of its own, made through the store: a command for each would take its time."""
     clock, ids = SystemClock(), SystemIds()
     meta = LmdbMeta.open(data / "meta", clock=clock, ids=ids, role="foreign")
     try:
         credentials = Credentials(meta, FileKeys(data / "keys", ids), clock, ids)
-        made = [drive(credentials.create("s3-tests", tenant=2 + at)) for at in range(workers * len(ACCOUNTS))]
+        tenants = Tenants(meta, clock)
+        made = []
+        for at in range(workers * len(ACCOUNTS)):
+            seen, _ = drive(tenants.create(OWNER, f"s3-tests-{at}", {}, Terms()))
+            made.append(drive(credentials.create("s3-tests", tenant=seen.node.id)))
     finally:
         meta.close()
     return [(one.access_key, one.secret) for one in made]

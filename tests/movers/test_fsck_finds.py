@@ -6,10 +6,12 @@ from isotherm.devices.waiting import drive
 from isotherm.errors import Corrupt
 from isotherm.movers.fsck.findings import Kind, Level, level_of
 from isotherm.objects.layout import garbage_row, table
-from tests.movers import damages
+from tests.movers import damages, tenant_damages
 from tests.movers.stores import change, checked_at, contents, kinds, opened, repaired_at, space_of
 from tests.objects.stores import rows_of
 
+MENDED = {**damages.MENDED, **tenant_damages.MENDED}
+UNMENDED = {**damages.UNMENDED, **tenant_damages.UNMENDED}
 CONSEQUENCES = {Kind.OBJECT_DAMAGED.value, Kind.UPLOAD_DAMAGED.value, Kind.SEGMENT_CRASHED.value}
 
 
@@ -30,12 +32,12 @@ def read(path):
 
 
 def test_every_kind_has_a_damage_that_leads_to_it():
-    assert {*damages.MENDED, *damages.UNMENDED} | CONSEQUENCES == {kind.value for kind in Kind}
+    assert {*MENDED, *UNMENDED} | CONSEQUENCES == {kind.value for kind in Kind}
 
 
-@pytest.mark.parametrize("kind", damages.MENDED)
+@pytest.mark.parametrize("kind", MENDED)
 def test_what_can_be_mended_is_found_and_mended(kind, filled, held, tmp_path):
-    damage(filled, damages.MENDED[kind])
+    damage(filled, MENDED[kind])
     found = checked_at(filled, tmp_path)
     assert kind in kinds(found)
     assert found.exit_code == {Level.ERROR: 2, Level.WASTE: 1, Level.NOTE: 0}[level_of(Kind(kind))]
@@ -50,9 +52,9 @@ def test_what_can_be_mended_is_found_and_mended(kind, filled, held, tmp_path):
     assert again is same, "a second repair has nothing to do"
 
 
-@pytest.mark.parametrize("kind", damages.UNMENDED)
+@pytest.mark.parametrize("kind", UNMENDED)
 def test_what_cannot_be_mended_is_found_and_stays(kind, filled, tmp_path):
-    damage(filled, damages.UNMENDED[kind])
+    damage(filled, UNMENDED[kind])
     readable = read(filled)
     found = checked_at(filled, tmp_path)
     assert kind in kinds(found)

@@ -81,13 +81,14 @@ class Cluster:
         self.nodes.pop(name).kill_all()
         shutil.rmtree(self.directory / name)
 
-    def client(self, node):
-        """A client with connections of its own."""
+    def client(self, node, credential=None):
+        """A client with connections of its own, of the root unless another is named."""
+        credential = credential or self.credential
         return boto3.client(
             "s3",
             endpoint_url=node.address.s3,
-            aws_access_key_id=self.credential.access_key,
-            aws_secret_access_key=self.credential.secret,
+            aws_access_key_id=credential.access_key,
+            aws_secret_access_key=credential.secret,
             region_name="us-east-1",
             config=_CONFIG,
         )

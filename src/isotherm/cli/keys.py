@@ -20,6 +20,7 @@ from isotherm.cli.reporting import reporting
 if TYPE_CHECKING:
     from isotherm.devices.directory import DataDirectory
     from isotherm.tenancy.identity import Credential, Credentials
+    from isotherm.tenancy.tenants import Tenants
 
 keys = typer.Typer(help="Make, list, rotate and revoke access keys.", no_args_is_help=True)
 
@@ -34,13 +35,22 @@ def create(
     segments: Segments = None,
     root_key: RootKey = None,
     description: Annotated[str, typer.Option(metavar="TEXT", help="What it is for.")] = "",
+    tenant: Annotated[
+        str, typer.Option(metavar="TENANT", help="Whose: a path, as acme/research, or an id, as @17.")
+    ] = "/",
+    role: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ROLE", help="data, admin or auditor; more than one may be given.", show_default="data"),
+    ] = None,
     as_json: _Json = False,
 ) -> None:
     """Make a new pair. Its secret is shown once, here."""
     from isotherm.devices.waiting import drive
+    from isotherm.tenancy.roles import OWNER, read_roles
 
-    with reporting(), _opened(data, meta, segments, root_key) as (credentials, _):
-        _show(drive(credentials.create(description)), as_json)
+    with reporting(), _opened(data, meta, segments, root_key) as (credentials, tenants, _):
+        place = tenants.place(OWNER, tenant)
+        _show(drive(credentials.create(description, tenant=place, roles=read_roles(role or ["data"]))), as_json)
 
 
 @keys.command("list")
@@ -53,18 +63,23 @@ def list_(
 ) -> None:
     """Show all access keys, without secrets."""
     from isotherm.devices.waiting import drive
+    from isotherm.tenancy.roles import role_words
 
-    with reporting(), _opened(data, meta, segments, root_key) as (credentials, _):
+    with reporting(), _opened(data, meta, segments, root_key) as (credentials, tenants, _):
+        listed = drive(credentials.list())
+        paths = drive(tenants.paths({one.tenant for one in listed}))
         rows: list[dict[str, object]] = [
             {
                 "access_key": one.access_key,
                 "state": one.state.value,
                 "tenant": one.tenant,
+                "path": paths[one.tenant],
+                "roles": ", ".join(role_words(one.roles)),
                 "created": _time(one.created_ms),
                 "ends": _time(one.ends_ms),
                 "description": one.description,
             }
-            for one in drive(credentials.list())
+            for one in listed
         ]
         if as_json:
             typer.echo(json.dumps(rows, indent=2))
@@ -89,7 +104,7 @@ def rotate(
     from isotherm.ids import SystemIds
     from isotherm.server import root_credentials
 
-    with reporting(), _opened(data, meta, segments, root_key) as (credentials, directory):
+    with reporting(), _opened(data, meta, segments, root_key) as (credentials, _, directory):
         fresh = drive(root_credentials.rotate(credentials, directory.root_credentials, SystemIds(), access_key, grace))
         _show(fresh, as_json)
 
@@ -105,7 +120,7 @@ def revoke(
     """End a pair. Gateways refuse it within a second."""
     from isotherm.devices.waiting import drive
 
-    with reporting(), _opened(data, meta, segments, root_key) as (credentials, _):
+    with reporting(), _opened(data, meta, segments, root_key) as (credentials, _, _):
         drive(credentials.revoke(access_key))
         typer.echo(f"{access_key} is revoked")
 
@@ -113,15 +128,17 @@ def revoke(
 @contextmanager
 def _opened(
     data: Path | None, meta: str | None, segments: str | None, root_key: Path | None
-) -> Iterator[tuple[Credentials, DataDirectory]]:
+) -> Iterator[tuple[Credentials, Tenants, DataDirectory]]:
     from isotherm.settings import environment, load
     from isotherm.store import compose
     from isotherm.tenancy.identity import Credentials
+    from isotherm.tenancy.tenants import Tenants
 
     settings = load({"data": data, "meta": meta, "segments": segments, "root_key": root_key}, environment())
     with closing(compose(settings, role="foreign", create=False)) as engines:
         directory = engines.directory
-        yield Credentials(engines.meta, engines.keys, engines.clock, engines.ids), directory
+        credentials = Credentials(engines.meta, engines.keys, engines.clock, engines.ids)
+        yield credentials, Tenants(engines.meta, engines.clock), directory
 
 
 def _show(credential: Credential, as_json: bool) -> None:
@@ -138,9 +155,11 @@ def _print_table(rows: list[dict[str, object]]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    columns = ("access_key", "state", "created", "ends", "description")
+    columns = ("access_key", "state", "path", "roles", "created", "ends", "description")
     for column in columns:
-        table.add_column(column.replace("_", " "), no_wrap=column in ("access_key", "state"))
+        table.add_column(
+            "tenant" if column == "path" else column.replace("_", " "), no_wrap=column in ("access_key", "state")
+        )
     for row in rows:
         table.add_row(*(str(row[column] or "–") for column in columns))
     Console().print(table)

@@ -16,6 +16,7 @@ from isotherm.cli.find import find
 from isotherm.cli.fsck import fsck
 from isotherm.cli.keys import keys
 from isotherm.cli.serve import serve
+from isotherm.cli.tenant import tenant
 
 _EPILOG = "Every option of [bold]serve[/bold] may also be given as an environment variable: --admin-port as ISOTHERM_ADMIN_PORT."
 
@@ -30,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(keys, name="keys")
+app.add_typer(tenant, name="tenant")
 for command in (serve, find, epoch, fsck, backup, restore):
     app.command()(command)
 

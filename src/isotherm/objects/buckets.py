@@ -23,6 +23,7 @@ from isotherm.objects.layout import (
 from isotherm.objects.model import Bucket, Versioning
 from isotherm.objects.names import check_bucket, check_limit, check_tags, encode_text
 from isotherm.objects.records import decode_bucket, encode_bucket
+from isotherm.tenancy.tree_reading import demand_room
 
 _UPLOADS_A_TRANSACTION = 1_000
 
@@ -39,6 +40,7 @@ async def create(context: Context, name: str) -> Bucket:
                 code="BucketAlreadyOwnedByYou",
                 BucketName=name,
             )
+        await demand_room(txn, context.tenant)  # so that a tenant is never deleted while a bucket is being made in it
         txn.put(bucket_row(context.tenant, name), encode_bucket(bucket))
         txn.put(bucket_name_row(context.tenant, identity), name.encode())
         events.record(txn, context.tenant, "bucket-created", bucket)

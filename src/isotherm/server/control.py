@@ -22,11 +22,14 @@ from isotherm.protocols.admin.feed import FeedOverHttp
 from isotherm.protocols.admin.following import FeedEnd
 from isotherm.protocols.admin.health import Readiness
 from isotherm.protocols.admin.metrics import Exposition
+from isotherm.protocols.admin.operation import Administration
+from isotherm.protocols.admin.rest import AdminApi
 from isotherm.server.checks import checks
 from isotherm.server.duty import Duty, open_engines, run
 from isotherm.server.numbers import Numbers
 from isotherm.store import Engines
 from isotherm.tenancy.identity import Credentials
+from isotherm.tenancy.tenants import Tenants
 
 CONNECTIONS_MOST = 2_000
 
@@ -47,9 +50,11 @@ def _config(duty: Duty, engines: Engines) -> uvicorn.Config:
     numbers = Numbers(duty.board, duty.names, __version__, engines, free_bytes, duty.clock)
     end = FeedEnd(lambda: engines.meta.feed_end(FEED))
     feed = FeedOverHttp(credentials, engines.space, end, duty.clock, duty.stopping)
+    administration = Administration(Tenants(engines.meta, duty.clock), credentials)
+    api = AdminApi(administration, credentials, duty.log, __version__)
     tls = duty.settings.server.tls
     return uvicorn.Config(
-        application(readiness, Exposition(numbers.gather), feed),
+        application(readiness, Exposition(numbers.gather), feed, api),
         lifespan="off",
         log_config=None,
         access_log=False,

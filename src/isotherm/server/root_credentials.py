@@ -2,7 +2,7 @@
 
 The file is in the format of AWS's shared credentials file, so that AWS_SHARED_CREDENTIALS_FILE may name it. It is written
 before the pair is stored: a server that died in between finds it and stores it then. An operator may carry the file away;
-nothing asks for it afterwards.
+nothing asks for it afterwards. The pair carries every role; one of before there were roles gets them at the next start.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from isotherm.devices.drive import explain
 from isotherm.errors import Invalid
 from isotherm.ids import Ids
 from isotherm.tenancy.identity import ROOT_TENANT, Credential, Credentials, State
+from isotherm.tenancy.roles import ALL_ROLES
 
 DESCRIPTION = "root, made by the first start"
 
@@ -30,6 +31,7 @@ class Provided:
 async def provide(credentials: Credentials, path: Path, ids: Ids) -> Provided:
     """See to it that somebody can sign in; `path` is the file's. Raises Invalid for a damaged file, and what the store raises."""
     kept = read(path)
+    await credentials.index()
     if kept is not None:
         await credentials.keep(kept, DESCRIPTION)
         return Provided(kept.access_key, made=False)
@@ -66,7 +68,7 @@ def read(path: Path) -> Credential | None:
     lines = (line.partition("=") for line in data.decode("utf-8", "replace").splitlines())
     values = {name.strip(): value.strip() for name, _, value in lines}
     try:
-        return Credential(values["aws_access_key_id"], values["aws_secret_access_key"], ROOT_TENANT)
+        return Credential(values["aws_access_key_id"], values["aws_secret_access_key"], ROOT_TENANT, ALL_ROLES)
     except KeyError as error:
         raise Invalid(f"{path} lacks {error.args[0]}; mend the file or remove it") from error
 

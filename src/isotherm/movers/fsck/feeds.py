@@ -9,10 +9,10 @@ from isotherm.movers.fsck.findings import Kind
 from isotherm.movers.fsck.job import Job
 from isotherm.objects.events import decode_event
 from isotherm.objects.layout import FEED
-from isotherm.tenancy import credential_record
+from isotherm.tenancy import credential_record, tree_record
 
 SYSTEM_TENANT = 0
-_SYSTEM_TABLES = {*(bytes((letter,)) for letter in b"SLREHIAVDPT"), credential_record.TABLE}
+_SYSTEM_TABLES = {*(bytes((letter,)) for letter in b"SLREHIAVDPT"), credential_record.TABLE, *tree_record.TABLES}
 _TENANT_TABLES = set(map(bytes, zip(b"BbLVNUPMCGXI", strict=False)))
 _PAGE = 5_000
 

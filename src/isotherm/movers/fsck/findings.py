@@ -80,6 +80,11 @@ class Kind(StrEnum):
     # feed and identity
     FEED_DAMAGED = "feed-damaged"  # records that cannot be read, or out of order
     CREDENTIAL_DAMAGED = "credential-damaged"  # a credential's row cannot be read
+    CREDENTIAL_INDEX_WRONG = "credential-index-wrong"  # the credentials of a tenant are not those its index names
+    TENANT_DAMAGED = "tenant-damaged"  # a node of the tree cannot be read, or does not hang on it
+    TENANT_NAME_WRONG = "tenant-name-wrong"  # a name leads to another tenant than the one that bears it, or to none
+    TENANT_PROMISES_WRONG = "tenant-promises-wrong"  # a sum of promises is not what the children claim
+    TENANT_IDS_BEHIND = "tenant-ids-behind"  # the last id given is lower than one that is in use
 
 
 _WASTE = {

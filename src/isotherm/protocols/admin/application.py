@@ -1,8 +1,8 @@
 """The routes of the second port.
 
-/healthz answers while the process lives. /readyz is 200 when the server can do what clients ask, else 503 with the
-reasons. /metrics is for Prometheus, /v1/feed for followers. Only the feed asks who one is: the others tell nothing of
-tenants, keys or objects.
+Below /v1 lies the administrative API (rest.py) and the feed. /healthz answers while the process lives. /readyz is 200 when the server can do what clients ask, else 503 with the
+reasons. /metrics is for Prometheus, /v1/feed for followers. All below /v1 asks who one is, but for the API's own description; the
+others tell nothing of tenants, keys or objects.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import json
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from isotherm.protocols.admin.feed import FeedOverHttp
 from isotherm.protocols.admin.health import Readiness
 from isotherm.protocols.admin.metrics import Exposition
+from isotherm.protocols.admin.rest import AdminApi
 
 _WELCOME = """Isotherm: the administrative port. S3 is on the other one.
 
@@ -24,11 +25,12 @@ _WELCOME = """Isotherm: the administrative port. S3 is on the other one.
 /readyz    the server can do its work, or the reasons why not
 /metrics   numbers for Prometheus
 /v1/feed   what changed: ?bucket= &prefix= &cursor= &limit= &wait=; sign in with access key and secret key (basic)
+/v1/…      tenants and their access keys; described in /v1/openapi.json
 """
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-def application(readiness: Readiness, exposition: Exposition, feed: FeedOverHttp) -> Starlette:
+def application(readiness: Readiness, exposition: Exposition, feed: FeedOverHttp, api: AdminApi) -> Starlette:
     async def welcome(request: Request) -> Response:
         return PlainTextResponse(_WELCOME)
 
@@ -51,5 +53,6 @@ def application(readiness: Readiness, exposition: Exposition, feed: FeedOverHttp
             Route("/readyz", readyz),
             Route("/metrics", metrics),
             Route("/v1/feed", feed.answer),
+            Mount("/v1", api),
         ]
     )

@@ -11,7 +11,17 @@ import hmac
 from base64 import b64decode
 from typing import Protocol
 
+from isotherm.errors import Denied
 from isotherm.tenancy.identity import Credential, NotAtHand
+
+CHALLENGE = 'Basic realm="isotherm", charset="UTF-8"'
+"""What a 401 carries in WWW-Authenticate."""
+
+
+class NotSignedIn(Denied):
+    """Sign in with HTTP basic authentication: access key and secret key."""
+
+    code = "NotSignedIn"
 
 
 class Credentials(Protocol):
@@ -30,16 +40,23 @@ async def found(credentials: Credentials, access_key: str) -> Credential | None:
         return await credentials.look_up(access_key)
 
 
-async def authenticate(authorization: str | None, credentials: Credentials) -> Credential | None:
-    """The credential that the header proves, or None. Raises what `look_up` raises."""
+async def authenticate(authorization: str | None, credentials: Credentials) -> Credential:
+    """The credential that the header proves. What it may do, and whether it is served, is for `demand` to say.
+
+    Raises:
+        NotSignedIn: it proves none.
+        What `look_up` raises.
+    """
     scheme, _, encoded = (authorization or "").partition(" ")
     if scheme.lower() != "basic":
-        return None
+        raise NotSignedIn
     try:
         access_key, _, secret = b64decode(encoded.strip(), validate=True).decode().partition(":")
     except ValueError:
-        return None
+        raise NotSignedIn from None
     credential = await found(credentials, access_key)
     expected = credential.secret if credential is not None else ""
     same = hmac.compare_digest(secret.encode(), expected.encode())
-    return credential if same else None
+    if credential is None or not same:
+        raise NotSignedIn
+    return credential

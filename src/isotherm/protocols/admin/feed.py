@@ -21,9 +21,10 @@ from isotherm.clock import Clock
 from isotherm.errors import CursorExpired, Denied, Invalid, IsothermError
 from isotherm.objects.model import Change
 from isotherm.objects.space import Space
-from isotherm.protocols.admin.authentication import Credentials, authenticate, found
+from isotherm.protocols.admin.authentication import CHALLENGE, Credentials, NotSignedIn, authenticate, found
 from isotherm.protocols.admin.following import FeedEnd
 from isotherm.tenancy.identity import Credential
+from isotherm.tenancy.roles import Role
 
 LIMIT_MOST = 10_000
 WAIT_MOST_S = 60.0
@@ -80,8 +81,7 @@ class FeedOverHttp:
         """Errors come back as JSON with `code` and `message`."""
         try:
             credential = await authenticate(request.headers.get("authorization"), self._credentials)
-            if credential is None:
-                raise Denied("Sign in with HTTP basic authentication: access key and secret key.")
+            credential.demand(Role.DATA)
             wanted = await self._wanted(request)
             if "text/event-stream" in request.headers.get("accept", ""):
                 first = await self._next(credential, wanted, wanted.cursor)
@@ -139,14 +139,25 @@ class FeedOverHttp:
         while not self._stopping.is_set() and (left_s := until_s - self._clock.monotonic()) > 0:
             if await self._end.moved(end, min(left_s, _TURN_S)):
                 return True
-            if await found(self._credentials, credential.access_key) != credential:
+            if not await self._served(credential):
                 return False
         return False
+
+    async def _served(self, credential: Credential) -> bool:
+        """Whether a follower that was let in still would be."""
+        now = await found(self._credentials, credential.access_key)
+        if now is None or now.secret != credential.secret:
+            return False
+        try:
+            now.demand(Role.DATA)
+        except Denied:
+            return False
+        return True
 
     async def _events(self, credential: Credential, wanted: Wanted, page: _Page) -> AsyncIterator[bytes]:
         told_s = float("-inf")
         try:
-            while not self._stopping.is_set() and await found(self._credentials, credential.access_key) == credential:
+            while not self._stopping.is_set() and await self._served(credential):
                 now_s = self._clock.monotonic()
                 for change in page.changes:
                     yield b"id: %s\ndata: %s\n\n" % (change.cursor.encode(), msgspec.json.encode(change))
@@ -166,8 +177,10 @@ class FeedOverHttp:
             case CursorExpired():
                 told |= {"do": _SNAPSHOT, "cursor": (await self._end.end()).hex()}
                 return _json(told, 410)
+            case NotSignedIn():
+                return _json(told | {"code": Denied.code}, 401, {"WWW-Authenticate": CHALLENGE})
             case Denied():
-                return _json(told, 401, {"WWW-Authenticate": 'Basic realm="isotherm", charset="UTF-8"'})
+                return _json(told, 403)
             case Invalid():
                 return _json(told, 400)
             case _:

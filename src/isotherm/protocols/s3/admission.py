@@ -15,6 +15,7 @@ from isotherm.protocols.s3.parsing import Head, bucket_of_host, decoded, decoded
 from isotherm.protocols.s3.payload import check_for, without_aws_chunked
 from isotherm.protocols.s3.wire import Request
 from isotherm.tenancy.identity import NotAtHand
+from isotherm.tenancy.roles import Role
 
 _EMPTY = Body(NoBody(), 0)
 
@@ -64,6 +65,7 @@ def _admit(endpoint: S3Endpoint, exchange: Exchange, head: Head, find: Find | No
     credential, headers = proof.credential, head.headers
     exchange.tenant = credential.tenant
     exchange.access_key = credential.access_key
+    credential.demand(Role.DATA)
     trailers: dict[str, str] = {}
     check, size = check_for(proof, head, endpoint.authenticator, trailers)
     inlet = exchange.inlet

@@ -46,6 +46,7 @@ CLASSES: dict[type[IsothermError], tuple[int, str | None]] = {
 
 CODES: dict[str, int] = {
     "AccessControlListNotSupported": 400,
+    "AccountProblem": 403,
     "AccessDenied": 403,
     "AuthorizationHeaderMalformed": 400,
     "AuthorizationQueryParametersError": 400,
@@ -96,6 +97,7 @@ CODES: dict[str, int] = {
     "RequestTimeTooSkewed": 403,
     "RequestTimeout": 400,
     "SignatureDoesNotMatch": 403,
+    "TenantNotActive": 409,
     "TooManyBuckets": 400,
     "TooManyParts": 400,
     "UnexpectedContent": 400,

@@ -1,0 +1,125 @@
+"""What goes over the wire of the administrative API: requests and responses, as msgspec structs. Pure.
+
+Requests refuse fields they do not know. Bounds are part of the types, so that the OpenAPI document states them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from isotherm.tenancy.tenants import LIMIT_MOST
+from isotherm.tenancy.terms import LABELS_MOST, LabelName, Labels, LabelValue, Terms
+from isotherm.tenancy.tree import TenantState
+
+TenantPath = Annotated[str, Meta(description="A path from the root, as acme/research.", max_length=4_096)]
+RoleName = Annotated[str, Meta(pattern="^(data|admin|auditor)$")]
+Limit = Annotated[int, Meta(ge=1, le=LIMIT_MOST, description="At most so many.")]
+After = Annotated[str, Meta(description="Go on behind this one: `next` of the page before.", max_length=128)]
+
+
+class NewTenant(Terms, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a tenant is to be."""
+
+    labels: Annotated[Labels, Meta(description="Names and values of your own.")] = msgspec.field(default_factory=dict)
+
+
+LabelChanges = Annotated[
+    dict[LabelName, LabelValue | None], Meta(description="Labels to set; null takes one away.", max_length=LABELS_MOST)
+]
+TenantChanges = msgspec.defstruct(
+    "TenantChanges",
+    [
+        *((field.name, field.type | None | UnsetType, UNSET) for field in msgspec.structs.fields(Terms)),
+        ("labels", LabelChanges | UnsetType, UNSET),
+    ],
+    kw_only=True,
+    forbid_unknown_fields=True,
+    module=__name__,
+    namespace={"__doc__": "Only what is to change (RFC 7396); null takes a term away."},
+)
+
+
+class NewPath(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Where a tenant is to lie."""
+
+    to: TenantPath
+
+
+class TenantQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which tenants to list."""
+
+    under: Annotated[str, Meta(description="Whose children; yours by default.", max_length=4_096)] = ""
+    after: After = ""
+    limit: Limit = 100
+
+
+class Tenant(Terms, frozen=True, kw_only=True, omit_defaults=False, forbid_unknown_fields=False):
+    """A tenant. `standing` is its state and those above it together; `promised` what its children are promised in sum."""
+
+    id: int
+    path: str
+    state: TenantState
+    standing: TenantState
+    created: str
+    labels: dict[str, str]
+    promised: dict[str, int]
+
+
+class TenantPage(msgspec.Struct, kw_only=True):
+    """Tenants in order of their names. `next`: what to give as `after` for those that follow; null: none do."""
+
+    tenants: list[Tenant]
+    next: str | None
+
+
+class NewKey(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What an access key is to be."""
+
+    roles: Annotated[list[RoleName], Meta(min_length=1, max_length=3)]
+    description: Annotated[str, Meta(max_length=256)] = ""
+
+
+class KeyPair(msgspec.Struct, kw_only=True):
+    """An access key with its secret, which is shown this once."""
+
+    access_key: str
+    secret_key: str
+    tenant_id: int
+    roles: list[str]
+
+
+class KeyQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which access keys to list."""
+
+    after: After = ""
+    limit: Limit = 100
+
+
+class Key(msgspec.Struct, kw_only=True):
+    """An access key without its secret. `ends` is null where it has no end."""
+
+    access_key: str
+    state: str
+    roles: list[str]
+    created: str
+    ends: str | None
+    description: str
+
+
+class KeyPage(msgspec.Struct, kw_only=True):
+    """Access keys of one tenant that have not been revoked, in order. `next` as in a page of tenants."""
+
+    keys: list[Key]
+    next: str | None
+
+
+class Identity(msgspec.Struct, kw_only=True):
+    """Who asks, as the server knows it."""
+
+    tenant: str
+    tenant_id: int
+    standing: TenantState
+    roles: list[str]

@@ -1,0 +1,58 @@
+"""Ways to damage the tree of tenants, as those of `damages.py`: done to a tree that is made for it."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from isotherm.devices.waiting import drive
+from isotherm.tenancy import tree_record
+from isotherm.tenancy.register import Register
+from isotherm.tenancy.roles import OWNER
+from isotherm.tenancy.tenants import Tenants
+from isotherm.tenancy.terms import Terms
+from tests.movers.stores import change
+
+
+def plant(engines):
+    tenants = Tenants(engines.meta, engines.clock)
+    for path in ("acme", "acme/lab"):
+        drive(tenants.create(OWNER, path, {}, Terms(capacity_bytes=5)))
+    register = Register(engines.meta, engines.keys, engines.clock, engines.ids)
+    return drive(register.create(tenant=tenants.place(OWNER, "acme")))
+
+
+def credential_index_wrong(engines, path):
+    pair = plant(engines)
+    rows = {tree_record.credential_of(2, pair.access_key): None, tree_record.credential_of(3, "ISOTNOBODY"): b""}
+    change(engines, rows)
+
+
+def tenant_damaged(engines, path):
+    plant(engines)
+    change(engines, {tree_record.node_row(9): b"\x01{"})
+
+
+def tenant_name_wrong(engines, path):
+    plant(engines)
+    lost, stray, astray = (tree_record.child_row(*place) for place in ((1, "acme"), (1, "stray"), (2, "lab")))
+    change(engines, {lost: None, stray: tree_record.pack_id(3), astray: b"x"})
+
+
+def tenant_promises_wrong(engines, path):
+    plant(engines)
+    acme = tree_record.unpack(drive(engines.meta.get(tree_record.node_row(2))))
+    change(engines, {tree_record.node_row(2): tree_record.pack(replace(acme, promised={"iops_reservation": 1}))})
+
+
+def tenant_ids_behind(engines, path):
+    plant(engines)
+    change(engines, {tree_record.LAST_ID: tree_record.pack_id(2)})
+
+
+MENDED = {
+    "credential-index-wrong": credential_index_wrong,
+    "tenant-name-wrong": tenant_name_wrong,
+    "tenant-promises-wrong": tenant_promises_wrong,
+    "tenant-ids-behind": tenant_ids_behind,
+}
+UNMENDED = {"tenant-damaged": tenant_damaged}
