@@ -99,3 +99,9 @@ def test_an_object_that_nothing_knows_is_a_stranger(engines, tmp_path):
 def test_a_backup_says_that_it_does_not_know_buckets(engines, tmp_path):
     with pytest.raises(Unsupported, match="bucket"):
         back_up(engines.opened(), tmp_path / "backups", "1")
+
+
+def test_a_backup_that_is_refused_leaves_its_directory_to_others(engines, tmp_path):
+    with pytest.raises(Unsupported, match="lies in a bucket"):
+        back_up(engines.opened(), tmp_path / "backups", "test")
+    assert not (tmp_path / "backups").exists()

@@ -145,6 +145,14 @@ def test_bucket_tags_are_replaced_whole(space):
     assert dict(drive(space.bucket("box")).tags) == {"c": "é"}
 
 
+def test_what_one_caller_does_to_a_buckets_tags_reaches_nobody_else(space):
+    drive(space.set_bucket_tags("box", {"a": "1"}))
+    with pytest.raises(TypeError):
+        drive(space.bucket("box")).tags["evil"] = "1"
+    drive(space.set_versioning("box", Versioning.ENABLED))
+    assert dict(drive(space.bucket("box")).tags) == {"a": "1"}
+
+
 def test_tenants_do_not_see_each_other(engines):
     one, two = engines.space(1), engines.space(2)
     for space, data in ((one, b"one"), (two, b"two")):

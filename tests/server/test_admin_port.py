@@ -1,6 +1,7 @@
 """The second port: health, numbers and the change feed."""
 
 import json
+import socket
 import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -200,3 +201,14 @@ def test_looking_at_readiness_leaves_nothing_that_fsck_wonders_at(server):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "note" not in done.stdout
     assert "Clean" in done.stdout
+
+
+def test_clients_that_say_nothing_or_half_a_head_do_not_hold_the_port(server):
+    host, port = server.address.admin.removeprefix("http://").split(":")
+    silent = [socket.create_connection((host, int(port))) for _ in range(20)]
+    for number, each in enumerate(silent):
+        each.settimeout(60)
+        if number % 2:
+            each.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n")
+    assert [each.recv(1) for each in silent] == [b""] * len(silent)
+    assert get(f"{server.address.admin}/healthz")[0] == 200

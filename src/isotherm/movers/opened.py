@@ -37,8 +37,13 @@ class OpenedStore:
 
     def files(self) -> SegmentFiles:
         """The segment files, to be read. Raises `Unsupported` where there are none."""
+        self.demand_files()
+        return SegmentFiles(self.directories, self.meta, clock=self.clock, ids=self.ids, drive=self.device)
+
+    def demand_files(self) -> None:
+        """Raises `Unsupported` where there are no segment files."""
         if not self.directories:
             raise Unsupported(
-                "the data of this store lies in a bucket: back up the bucket and the metadata, see docs/operations.md"
+                "the data of this store lies in a bucket: back up the bucket and the database by their own means "
+                '(docs/operations.md, "Several nodes")'
             )
-        return SegmentFiles(self.directories, self.meta, clock=self.clock, ids=self.ids, drive=self.device)

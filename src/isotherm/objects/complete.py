@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from isotherm.errors import Invalid, NotFound
 from isotherm.meta.port import Transaction
 from isotherm.objects.checksums import compose_checksum, compose_etag, supports_full_object
-from isotherm.objects.conditions import check_write
+from isotherm.objects.conditions import check_write, demand_sound
 from isotherm.objects.context import Context
 from isotherm.objects.layout import live_row, manifest_row, part_owner, part_row
 from isotherm.objects.model import (
@@ -41,6 +41,7 @@ async def complete(
     size: int | None,
 ) -> Version:
     """See `Space.complete_upload`."""
+    demand_sound(condition)
     raw_key = encode_key(key)
     manifest = parse_upload_id(upload_id)
     reference = context.ids.token(8)

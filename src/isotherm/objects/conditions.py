@@ -5,11 +5,18 @@ Source: RFC 9110 §13.2.2 for the order of reads' preconditions; S3 "Conditional
 
 from __future__ import annotations
 
-from isotherm.errors import NotFound, PreconditionFailed
+from isotherm.errors import Invalid, NotFound, PreconditionFailed
 from isotherm.objects.model import Condition, ReadCondition, Version
 from isotherm.objects.records import MARKER, Record, etag_text
 
 NO_CONDITION = Condition()
+
+
+def demand_sound(condition: Condition) -> None:
+    """A condition that compares with nothing would be one that is ignored. Raises Invalid(InvalidArgument)."""
+    for name, etag in (("if_match", condition.if_match), ("if_none_match", condition.if_none_match)):
+        if etag is not None and (not isinstance(etag, str) or not etag or '"' in etag):
+            raise Invalid(f'{name} is an etag without quotes, or "*", not {etag!r}', code="InvalidArgument")
 
 
 def check_write(condition: Condition, current: Record | None, key: str) -> None:

@@ -10,7 +10,7 @@ from isotherm.devices.waiting import offload
 from isotherm.errors import Conflicted, Invalid
 from isotherm.meta.port import Transaction
 from isotherm.objects.checksums import Digester
-from isotherm.objects.conditions import check_read
+from isotherm.objects.conditions import check_read, demand_sound
 from isotherm.objects.context import Context
 from isotherm.objects.layout import manifest_references, object_owner
 from isotherm.objects.locate import locate, naming_source
@@ -44,6 +44,7 @@ async def copy(
     algorithm: Algorithm | None,
 ) -> Version:
     """See `Space.copy`."""
+    demand_sound(condition)
     raw_key = encode_key(key)
     if tags is not None:
         check_tags(tags, raw_key)

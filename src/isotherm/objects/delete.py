@@ -8,7 +8,7 @@ from contextlib import suppress
 from isotherm.errors import Corrupt, Invalid, IsothermError
 from isotherm.meta.port import Ordinal, Transaction
 from isotherm.objects import events
-from isotherm.objects.conditions import check_delete
+from isotherm.objects.conditions import check_delete, demand_sound
 from isotherm.objects.context import Context
 from isotherm.objects.history import newest_not_live
 from isotherm.objects.layout import parse_version_id
@@ -24,6 +24,7 @@ _Outcome = tuple[Deleted, Ordinal | None]
 
 async def delete(context: Context, bucket_name: str, key: str, version: str | None, condition: Condition) -> Deleted:
     """See `Space.delete`. Deleting what is not there succeeds, as in S3."""
+    demand_sound(condition)
     encode_key(key)
 
     async def commit(txn: Transaction) -> _Outcome:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 from functools import lru_cache, wraps
+from types import MappingProxyType
 from typing import ParamSpec, TypeVar
 
 import msgspec
@@ -276,12 +277,12 @@ def encode_bucket(bucket: Bucket) -> bytes:
     return _seal(msgspec.msgpack.encode(row))
 
 
-@lru_cache(1024)
 @lru_cache(1_024)  # of a bucket in use every request reads the same row again
 @_refusing
 def decode_bucket(row: bytes, name: str) -> Bucket:
     stored = msgspec.msgpack.decode(_unseal(row), type=_BucketRow)
-    return Bucket(stored.id, name, stored.created_ms, Versioning(stored.versioning), stored.tags, row)
+    tags = MappingProxyType(stored.tags)  # it is shared: nobody's change may reach others, or the store
+    return Bucket(stored.id, name, stored.created_ms, Versioning(stored.versioning), tags, row)
 
 
 class _UploadRow(msgspec.Struct, array_like=True, frozen=True):

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from isotherm.meta.port import Transaction
 from isotherm.objects import events
 from isotherm.objects.bodies import Stored, is_small, store
-from isotherm.objects.conditions import check_write
+from isotherm.objects.conditions import check_write, demand_sound
 from isotherm.objects.context import Context
 from isotherm.objects.layout import live_row, manifest_row, object_owner, part_owner, part_row
 from isotherm.objects.model import (
@@ -64,6 +64,7 @@ async def put(
     digests: Digests,
 ) -> Version:
     """See `Space.put`."""
+    demand_sound(condition)
     raw_key = encode_key(key)
     check_tags(tags, raw_key)
     check_attributes(attributes)

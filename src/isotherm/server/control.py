@@ -27,6 +27,7 @@ from isotherm.protocols.admin.rest import AdminApi
 from isotherm.server.checks import checks
 from isotherm.server.duty import Duty, open_engines, run
 from isotherm.server.numbers import Numbers
+from isotherm.server.patience import PatientProtocol
 from isotherm.store import Engines
 from isotherm.tenancy.identity import Credentials
 from isotherm.tenancy.tenants import Tenants
@@ -62,6 +63,7 @@ def _config(duty: Duty, engines: Engines) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         limit_concurrency=CONNECTIONS_MOST,
+        http=PatientProtocol,
         ssl_certfile=str(tls.certificate) if tls else None,
         ssl_keyfile=str(tls.key) if tls else None,
     )

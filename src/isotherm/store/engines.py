@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from isotherm import __version__
 from isotherm.clock import Clock, SystemClock
 from isotherm.devices.directory import DataDirectory, claim_directory, open_directory
 from isotherm.devices.drive import SystemDrive
-from isotherm.devices.waiting import drive
+from isotherm.devices.waiting import drive, offload
 from isotherm.errors import Invalid, Unsupported
 from isotherm.ids import Ids, SystemIds
 from isotherm.meta.belonging import Belonging, belonging, claim
@@ -30,11 +30,14 @@ from isotherm.objects.space import Space
 from isotherm.segments.local import LocalSegments
 from isotherm.segments.places import segment_places
 from isotherm.segments.port import Media
-from isotherm.segments.remote.anchor import anchored
+from isotherm.segments.remote.anchor import MARK, anchored
 from isotherm.segments.upkeep import Upkeep
 from isotherm.settings import Settings
 from isotherm.tenancy import credential_record
 from isotherm.tenancy.keystore import ROOT, FileKeys
+
+if TYPE_CHECKING:
+    from isotherm.segments.remote.bucket import Bucket
 
 LOCAL = "local"
 """Where segments lie, as a database's row of its store tells: in the data directory of its only node."""
@@ -135,6 +138,8 @@ async def compose_here(
     else:
         meta = LmdbMeta.open(directory.meta, clock=clock, ids=ids, role=role)
     try:
+        if settings.bucket and not await anchored(meta):  # one that cannot be used is not written down as the store's
+            await offload(_bucket(settings).demand_usable, MARK)
         if kind == "postgresql":
             directory = await _claimed(settings, directory, meta, ids)
         places = {} if settings.bucket else _places(settings, directory, ids)
@@ -147,10 +152,9 @@ async def compose_here(
 
 async def _segments(settings: Settings, places: _Places, meta: Meta, clock: Clock, ids: Ids) -> Upkeep:
     if settings.bucket:
-        from isotherm.segments.remote.bucket import Bucket
         from isotherm.segments.remote.engine import RemoteSegments
 
-        bucket = Bucket.open(settings.bucket, settings.remote)
+        bucket = _bucket(settings)
         return await RemoteSegments.open(bucket, meta, clock=clock, ids=ids, settings=settings.remote)
     if await anchored(meta):
         raise Invalid(
@@ -158,6 +162,12 @@ async def _segments(settings: Settings, places: _Places, meta: Meta, clock: Cloc
             "isotherm.open(path, settings=Settings(path, bucket=…))"
         )
     return LocalSegments.open(places, meta, clock=clock, ids=ids, drive=SystemDrive(), settings=settings.segments)
+
+
+def _bucket(settings: Settings) -> Bucket:
+    from isotherm.segments.remote.bucket import Bucket
+
+    return Bucket.open(settings.bucket, settings.remote)
 
 
 def _keys(settings: Settings, directory: DataDirectory, ids: Ids) -> FileKeys:

@@ -35,6 +35,28 @@ def test_what_is_held_goes_out_when_the_loop_has_done_what_was_ready():
     run(scenario())
 
 
+def test_one_that_cannot_be_sent_holds_nobody_up():
+    async def scenario():
+        failures = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: failures.append(context["exception"]))
+
+        class Broken(Letter):
+            def flush(self):
+                raise ZeroDivisionError
+
+        sent = []
+        turn = Turn(VirtualClock())
+        letters = [Letter(sent), Broken(sent), Letter(sent)]
+        for letter in letters:
+            turn.hold(letter)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert sent == [letters[0], letters[2]]
+        assert [type(failure) for failure in failures] == [ZeroDivisionError]
+
+    run(scenario())
+
+
 def test_a_bounded_number_waits():
     async def scenario():
         sent = []

@@ -87,11 +87,13 @@ def back_up(
         verified: first read again, and compare, every file that lies in `target` already.
 
     Raises:
+        Unsupported: the store's data lies in a bucket.
         Invalid: `target` holds something else, another store's backups, or lies within the store or around it.
         Unavailable: another backup works there; a device fails.
         NoSpace: nothing of the generation remains.
         Corrupt: the metadata's engine cannot read its own pages.
     """
+    store.demand_files()
     target = target.absolute()
     for path in (store.path, *(path for paths in store.directories.values() for path in paths)):
         _refuse_overlap(path, target)

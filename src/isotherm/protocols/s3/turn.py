@@ -11,6 +11,7 @@ One `Turn` a process, on its loop's thread.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from isotherm.clock import Clock
@@ -33,8 +34,8 @@ class Turn:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._held: list[Held] = []
-        self._ended: list[Exchange] = []
+        self._held: deque[Held] = deque()
+        self._ended: deque[Exchange] = deque()
         self._since = 0.0
         self._open = False
 
@@ -61,12 +62,15 @@ class Turn:
     def end(self) -> None:
         """Called by the loop; once more when the process ends."""
         self._open = False
-        self._release()
-        ended, self._ended = self._ended, []
-        if ended:
-            now_s = self._clock.monotonic()
-            for exchange in ended:
-                exchange.record(now_s)
+        try:
+            self._release()
+            if self._ended:
+                now_s = self._clock.monotonic()
+                while self._ended:
+                    self._ended.popleft().record(now_s)
+        finally:
+            if self._held or self._ended:  # one of them failed, which is no reason to forget the others
+                self._begin()
 
     def _begin(self) -> None:
         if not self._open:
@@ -74,6 +78,5 @@ class Turn:
             asyncio.get_running_loop().call_soon(self.end)
 
     def _release(self) -> None:
-        held, self._held = self._held, []
-        for each in held:
-            each.flush()
+        while self._held:
+            self._held.popleft().flush()

@@ -23,6 +23,7 @@ from isotherm.segments.remote.settings import RemoteSettings, check_url
 
 _PAGE = 1_000
 _SAID_MOST = 300
+_INSTANCE_IDENTITY = "169.254.169.254"  # where the library asks for credentials when it was given none
 _CONNECT_S = 5.0
 _BACKOFF_FIRST_S, _BACKOFF_MOST_S = 0.05, 2.0
 _RETRIES_MOST = 10
@@ -103,6 +104,31 @@ class Bucket:
     @property
     def label(self) -> str:
         return self._label
+
+    def demand_usable(self, name: str) -> None:
+        """Ask for an object that may be there or not, before anything rests on this bucket. Blocks.
+
+        Raises:
+            Invalid: there is no such bucket, it refuses the credentials, or there are none: no waiting mends that.
+            Unavailable: it cannot be reached now.
+        """
+        refusals = (self._obstore.exceptions.PermissionDeniedError, self._obstore.exceptions.UnauthenticatedError)
+        try:
+            self.read(name, 0, 1)
+        except Corrupt:
+            return
+        except NotFound as error:
+            if "NoSuchBucket" in str(error.__cause__):
+                raise Invalid(f"the bucket of {self._label} does not exist: make it first") from error
+        except Unavailable as error:
+            if isinstance(error.__cause__, refusals):
+                raise Invalid(f"{self._label}: the bucket refuses these credentials") from error
+            if _INSTANCE_IDENTITY in str(error.__cause__):
+                raise Invalid(
+                    f"{self._label}: there are no credentials in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY; "
+                    "files of profiles are not read), and this machine has no identity of its own"
+                ) from error
+            raise
 
     async def get(self, name: str, spans: Sequence[Span]) -> list[memoryview]:
         """Ranges of an object, each exactly as long as asked for; near ones by one request.
