@@ -39,6 +39,7 @@ check:
 	$(BIN)/python -m pytest tests/architecture
 
 bench:
+	@test -n "$(ROOM)" || { echo "Which room? make bench ROOM=s3, or ROOM=tenancy"; exit 2; }
 	@tools/compiled
 	@.compiled/venv/bin/python -m benchmarks $(ROOM) $(if $(QUICK),--quick)
 

@@ -1,9 +1,13 @@
 """What several rooms share: the engines of metadata, on all of which their tests run."""
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from isotherm.testing.postgres import TemporaryPostgres
 from tests.metadata import ENGINES, Schemas, chosen
+
+settings.register_profile("patient", suppress_health_check=[HealthCheck.too_slow])  # no test asserts times
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

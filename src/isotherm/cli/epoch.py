@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from isotherm.cli.places import Data, Meta
+from isotherm.cli.places import Data, Meta, RootKey, Segments
 from isotherm.cli.reporting import reporting
 
 
 def epoch(
     data: Data = None,
     meta: Meta = None,
+    segments: Segments = None,
+    root_key: RootKey = None,
     new: Annotated[
         bool, typer.Option("--new", help="Begin a new one: after the database failed over and lost commits.")
     ] = False,
@@ -24,6 +26,6 @@ def epoch(
     from isotherm.store import compose
 
     with reporting():
-        settings = load({"data": data, "meta": meta}, environment())
+        settings = load({"data": data, "meta": meta, "segments": segments, "root_key": root_key}, environment())
         with closing(compose(settings, role="foreign", create=False)) as engines:
             typer.echo(drive(engines.meta.bump_epoch()) if new else engines.meta.epoch)

@@ -50,7 +50,7 @@ def banner(
         f"Isotherm {program} serves {data}",
         "",
         f"  S3     {address.s3}   {gateways} gateway{'s' if gateways > 1 else ''}",
-        f"  admin  {address.admin}   /healthz /readyz /metrics /v1/feed",
+        f"  admin  {address.admin}   /healthz /readyz /metrics /v1/feed /v1/openapi.json",
         "",
     ]
     if credentials is None:
