@@ -11,7 +11,7 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from isotherm.clock import SystemClock
+from isotherm.clock import SystemClock, VirtualClock
 from isotherm.devices import filesystems
 from isotherm.devices.waiting import drive
 from isotherm.errors import Corrupt, Misuse, Unavailable, VersionMismatch
@@ -24,8 +24,8 @@ from tests.meta.stores import open_foreign
 CHECKED_IN = Path(__file__).parent / "formats"
 
 
-def open_meta(directory, role="foreign"):
-    return LmdbMeta.open(directory, clock=SystemClock(), ids=SystemIds(), role=role, sync=False)
+def open_meta(directory, role="foreign", clock=None):
+    return LmdbMeta.open(directory, clock=clock or SystemClock(), ids=SystemIds(), role=role, sync=False)
 
 
 async def put(txn):
@@ -151,7 +151,7 @@ def test_reader_slots_of_killed_processes_are_freed(tmp_path):
 
 def test_a_forked_process_that_drops_its_copy_leaves_the_parents_snapshot_alone(tmp_path):
     """LMDB's reader table is shared memory: freeing the copy in the child would free the parent's slot."""
-    meta = open_meta(tmp_path)
+    meta = open_meta(tmp_path, clock=VirtualClock())  # on which no snapshot grows old
     drive(meta.transact(put))
     drive(meta.get(b"k"))
     snapshot = meta.snapshot()
