@@ -8,8 +8,11 @@ import pytest
 from isotherm.devices.waiting import drive
 from isotherm.movers.audit import follow
 from isotherm.protocols.admin.operations import OPERATIONS
+from isotherm.tenancy.audit import rows
+from isotherm.tenancy.audit.chain import How
 from isotherm.tenancy.audit.record import FEED
 from isotherm.tenancy.audit.recorder import NODE
+from isotherm.tenancy.audit.verify import verify
 from isotherm.tenancy.identity import Credential
 from isotherm.tenancy.roles import Role
 from tests.admin.conftest import Grown
@@ -225,3 +228,20 @@ def test_records_come_in_pages_and_by_time(grown):
     assert found == list(range(7))
     span = "?since=2023-11-14T22:15:00Z&until=2023-11-14T22:17:00Z&limit=1"
     assert [one["changed"]["objects"][1] for one in listed(grown, grown.admin, "acme", span)] == [2]
+
+
+def test_damaged_rows_hide_no_others_and_are_told_by_verify(grown):
+    for number in range(4):
+        grown.api(grown.root, "PATCH", "/v1/tenants/acme", {"objects": number})
+    assert len(listed(grown, grown.root)) == 4
+    meta = grown.api.forest.meta
+    (index, _), *_ = drive(meta.range(*rows.index_of(1), 1))
+
+    async def damage(txn):
+        txn.put(rows.link_row(2, 2), b"\x01")
+        txn.put(rows.link_row(2, 3), b"\xff" * 99)
+        txn.put(index, b"")
+
+    drive(meta.transact(damage))
+    assert [one["sequence"] for one in listed(grown, grown.root)] == [4]
+    assert [(one.how, one.first) for one in drive(verify(meta, 2)).breaks] == [(How.CHANGED, 2), (How.CHANGED, 3)]

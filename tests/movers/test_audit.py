@@ -7,15 +7,19 @@ import pytest
 from isotherm.devices.waiting import drive
 from isotherm.errors import CursorExpired
 from isotherm.ids import SeededIds
+from isotherm.meta.lmdb import LmdbMeta
 from isotherm.movers.audit import follow
 from isotherm.tenancy.audit import rows
+from isotherm.tenancy.audit.chain import How
 from isotherm.tenancy.audit.log import AuditLog
 from isotherm.tenancy.audit.record import FEED, read
 from isotherm.tenancy.audit.recorder import Recorder
 from isotherm.tenancy.audit.verify import verify, waiting
 from isotherm.tenancy.roles import OWNER
+from isotherm.tenancy.tenants import Tenants
+from isotherm.tenancy.terms import Terms
 from tests.segments.mortal import Death, Life, MortalMeta
-from tests.tenancy.forest import planted
+from tests.tenancy.forest import Forest, planted
 
 
 @pytest.fixture
@@ -204,3 +208,57 @@ def test_ten_thousand_records_are_paged_in_order(forest):
     none, following = drive(log.page(OWNER, "acme", until_ms=0))
     assert (none, following) == ([], None)
     assert_whole(forest, 2)
+
+
+def test_a_damaged_end_stops_no_follower_and_stays_broken(forest):
+    forest.make("acme")
+    deeds(forest, "a")
+    chained(forest)
+
+    async def damage(txn):
+        txn.put(rows.link_row(2, 1), b"?")
+        txn.delete(rows.head_row(2))
+
+    drive(forest.meta.transact(damage))
+    deeds(forest, "b", "c")
+    chained(forest)
+    verdict = drive(verify(forest.meta, 2))
+    assert (verdict.at.sequence, [(one.how, one.first) for one in verdict.breaks]) == (3, [(How.CHANGED, 1)])
+
+
+def test_a_change_and_its_record_are_one(forest):
+    """Killed before the commit there is neither; killed right after it, both."""
+    forest.make("acme")
+    for steps, there in ((0, 0), (1, 1)):
+        tenants = Tenants(MortalMeta(forest.meta, Life(steps)), forest.clock)
+        recorder = Recorder(forest.meta, forest.clock, SeededIds(9))
+        with pytest.raises(Death):
+            drive(tenants.create(OWNER, f"acme/{steps}", {}, Terms(), recorder.begin("tenant.create", OWNER)))
+        assert len(drive(forest.tenants.page(OWNER, "acme"))[0]) == drive(waiting(forest.meta)) == there
+
+
+def test_a_change_that_runs_again_is_recorded_once(forest):
+    forest.make("acme")
+    with ThreadPoolExecutor(6) as pool:
+        for done in [pool.submit(deeds, forest, *(f"{writer}-{n}" for n in range(8))) for writer in range(6)]:
+            done.result()
+    chained(forest)
+    assert sorted(labels_of(forest, 2)) == sorted(f"{writer}-{n}" for writer in range(6) for n in range(8))
+    page, _ = drive(AuditLog(forest.meta).page(OWNER, "/"))
+    changes = [one.record.changed["labels.n"] for one in page]
+    assert [before for before, _ in changes[1:]] == [after for _, after in changes[:-1]], "in the order of commits"
+
+
+def test_a_copy_of_the_store_goes_on_where_its_chains_were(forest, tmp_path):
+    forest.make("acme")
+    deeds(forest, "a")
+    chained(forest)
+    deeds(forest, "b")
+    drive(forest.meta.backup(tmp_path / "copy"))
+    deeds(forest, "lost with the original")
+    with LmdbMeta.open(tmp_path / "copy", clock=forest.clock, ids=SeededIds(8), role="server", sync=False) as meta:
+        copy = Forest(meta, tmp_path / "keys", forest.clock)
+        deeds(copy, "c")
+        chained(copy)
+        assert labels_of(copy, 2) == list("abc")
+        assert_whole(copy, 2)

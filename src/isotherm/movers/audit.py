@@ -17,7 +17,7 @@ from isotherm.clock import Clock
 from isotherm.errors import Corrupt, CursorExpired, Unsupported
 from isotherm.meta.port import NO_STAMP, Engine, Pairs, Transaction
 from isotherm.tenancy.audit import rows
-from isotherm.tenancy.audit.chain import Head, genesis, linked
+from isotherm.tenancy.audit.chain import HASH_BYTES, Head, genesis, linked
 from isotherm.tenancy.audit.record import FEED, LOST, Record, pack, read
 
 RECORDS_A_STEP = 200
@@ -91,8 +91,16 @@ async def _last(txn: Transaction, tenant: int) -> Head:
     for row, stored in await txn.range(*rows.links_of(tenant), 1, reverse=True):
         sequence = rows.place_of(row)[1]
         if sequence > head.sequence:
-            head = Head(sequence, rows.unpack_link(stored).hash)
+            head = Head(sequence, _hash(stored))
     return head
+
+
+def _hash(stored: bytes) -> bytes:
+    """A link's; of one that is damaged a hash that nothing has: the chain goes on, and is broken there for everybody to see."""
+    try:
+        return rows.unpack_link(stored).hash
+    except (Corrupt, Unsupported):
+        return bytes(HASH_BYTES)
 
 
 async def _is_lost(meta: Engine, after: bytes) -> bool:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from isotherm.errors import Invalid
+from isotherm.errors import Corrupt, Invalid, Unsupported
 from isotherm.meta.port import STAMP_BYTES, Meta, Reader
 from isotherm.tenancy.audit import rows
 from isotherm.tenancy.audit.chain import Head, genesis
@@ -78,7 +78,9 @@ class AuditLog:
             more, page = len(page) > looked_at, page[:looked_at]
             found: list[Told] = []
             for row, stored in page:
-                entry = rows.unpack_entry(stored)
+                entry = _entry(stored)
+                if entry is None:
+                    continue
                 if (since_ms is None or since_ms <= entry.time_ms) and (until_ms is None or entry.time_ms < until_ms):
                     if len(found) == limit:
                         return found, found[-1].stamp.hex()
@@ -99,13 +101,16 @@ class AuditLog:
 
 
 async def _told(reader: Reader, entry: rows.Entry, stamp: bytes, caller: Caller, node: int) -> list[Told]:
-    """Nothing where the link is gone, which is for `verify` to tell."""
+    """Nothing where the link is gone or damaged, which `verify` tells: the others must still be seen."""
     stored = await reader.get(rows.link_row(entry.tenant, entry.sequence))
-    if stored is None:
+    try:
+        link = rows.unpack_link(stored or b"")
+    except (Corrupt, Unsupported):
         return []
-    link = rows.unpack_link(stored)
     record = read(link.record)
     above = record.above
+    if node not in above:
+        return []
     knew = caller.tenant in above
     at = above.index(caller.tenant if knew else node)
     hidden = record.tenant not in above[at:] and record.tenant != 0
@@ -115,6 +120,13 @@ async def _told(reader: Reader, entry: rows.Entry, stamp: bytes, caller: Caller,
     if not knew:
         record = replace(record, path="")
     return [Told(record, entry.tenant, entry.sequence, link.hash, stamp, hidden)]
+
+
+def _entry(stored: bytes) -> rows.Entry | None:
+    try:
+        return rows.unpack_entry(stored)
+    except Corrupt:
+        return None
 
 
 def _stamp(text: str) -> bytes:
