@@ -27,6 +27,11 @@ def listed(grown, credential, tenant="%2F", query=""):
     return answer.told["records"]
 
 
+def letters(secret):
+    """A secret that could be taken for an access key."""
+    return secret.replace("+", "").replace("_", "")
+
+
 def brief(records):
     return [(one["operation"], one["path"], one["outcome"]) for one in records]
 
@@ -151,7 +156,7 @@ def test_no_secret_is_ever_in_a_row(grown: Grown):
     for credential in (grown.root, grown.admin):
         pair = api(credential, "POST", "/v1/tenants/acme/keys", {"roles": ["admin"], "description": "x"}).told
         secrets.append(pair["secret_key"])
-        for wrong in (pair["secret_key"].replace("+", "%2B"), pair["secret_key"].replace("_", "")):
+        for wrong in (pair["secret_key"].replace("+", "%2B"), letters(pair["secret_key"])):
             api(credential, "DELETE", f"/v1/keys/{wrong}")
             api(credential, "DELETE", f"/v1/tenants/{wrong}")
             api(credential, "PUT", f"/v1/tenants/acme%2F{wrong}", {"labels": {wrong: wrong}})
@@ -161,7 +166,7 @@ def test_no_secret_is_ever_in_a_row(grown: Grown):
     assert len(records) == 16
     stored = feed + b"".join(key + value for key, value in drive(meta.range(b"", b"\xff", 10_000)))
     for secret in secrets:
-        for form in (secret, secret.replace("_", ""), base64.b64encode(secret.encode()).decode()):
+        for form in (secret, letters(secret), base64.b64encode(secret.encode()).decode()):
             assert form.encode() not in stored
             assert form not in json.dumps(records)
 

@@ -1,6 +1,7 @@
 """`isotherm audit`: commands of the owner are recorded, listed and verified, and the exit status says what was found."""
 
 import json
+import os
 
 import pytest
 
@@ -25,8 +26,8 @@ def maintained(path):
             continue
 
 
-def audit(path, *arguments, status=0):
-    done = run("audit", *arguments, "--data", path)
+def audit(path, *arguments, status=0, wide=False):
+    done = run("audit", *arguments, "--data", path, env={**os.environ, "COLUMNS": "400" if wide else "80"})
     assert done.returncode == status, done.stderr
     return json.loads(done.stdout) if "--json" in arguments else done.stdout + done.stderr
 
@@ -43,10 +44,11 @@ def test_what_the_owner_does_by_command_is_recorded_chained_and_verified(store):
         ("keys", "revoke", "ISOTNOBODY"),
     ):
         assert run(*refused, "--data", store).returncode == 1
-    assert "8 records are not chained yet" in audit(store, "verify")
+    assert run("tenant", "update", "acme", "--label", "plan=[/red]\x1b[31m\nx", "--data", store).returncode == 0
+    assert "9 records are not chained yet" in audit(store, "verify")
     maintained(store)
     told = audit(store, "verify", "--json")
-    assert (told["unchained"], [(one["tenant_id"], one["sequence"]) for one in told["chains"]]) == (0, [(1, 4), (2, 4)])
+    assert (told["unchained"], [(one["tenant_id"], one["sequence"]) for one in told["chains"]]) == (0, [(1, 4), (2, 5)])
     records = audit(store, "list", "/", "--json")["records"]
     assert {one["who"] for one in records} == {"owner"}
     assert [(one["operation"], one["path"], one["key"], one["outcome"]) for one in records] == [
@@ -58,10 +60,13 @@ def test_what_the_owner_does_by_command_is_recorded_chained_and_verified(store):
         ("tenant.delete", "nobody", "", "NoSuchTenant"),
         ("key.create", "acme", "", "InvalidArgument"),
         ("key.revoke", "", "ISOTNOBODY", "NoSuchAccessKey"),
+        ("tenant.update", "acme", "", "ok"),
     ]
     assert not any(one["secret_key"] in json.dumps(records) for one in (pair, fresh))
-    table = audit(store, "list", "acme")
+    table = audit(store, "list", "acme", wide=True)
     assert "key.rotate" in table
+    assert r"labels.plan=gold→[/red]\x1b[31m\nx" in table
+    assert "\x1b" not in table
     assert audit(store, "list", "acme", "--since", "2999-01-01T00:00:00Z", "--json")["records"] == []
 
 

@@ -204,6 +204,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     import msgspec
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from isotherm.protocols.admin.schemas import NewTenant
 
@@ -215,13 +216,16 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     for column in columns:
         table.add_column(column.replace("_", " "), no_wrap=column == "path")
     for row in rows:
-        table.add_row(*(_shown(row[column]) for column in columns))
+        table.add_row(*(Text(_shown(row[column])) for column in columns))  # which is no markup, whatever is in it
     Console().print(table)
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, Mapping):
-        return " ".join(f"{name}={part}" for name, part in value.items()) or "–"
+        return " ".join(f"{name}={_shown(part)}" for name, part in value.items()) or "–"
     if isinstance(value, list) and len(value) == 2:  # of a record: before and after
         return f"{_shown(value[0])}→{_shown(value[1])}"
-    return "–" if value is None or value == "" else str(value)
+    text = "–" if value is None or value == "" else str(value)
+    return "".join(
+        letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text
+    )  # a terminal obeys others
