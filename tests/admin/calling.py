@@ -6,9 +6,12 @@ import json
 from dataclasses import dataclass, field
 
 from isotherm.clock import VirtualClock
+from isotherm.ids import SeededIds
 from isotherm.protocols.admin.operation import Administration
 from isotherm.protocols.admin.rest import AdminApi
 from isotherm.telemetry import Level, Log
+from isotherm.tenancy.audit.log import AuditLog
+from isotherm.tenancy.audit.recorder import Recorder
 
 
 @dataclass
@@ -28,7 +31,9 @@ class Api:
     def __init__(self, forest):
         self.forest = forest
         log = Log("test", VirtualClock(), least=Level.ERROR)
-        self.app = AdminApi(Administration(forest.tenants, forest.credentials), forest.credentials, log, "0")
+        on = Administration(forest.tenants, forest.credentials, AuditLog(forest.meta))
+        self.recorder = Recorder(forest.meta, forest.clock, SeededIds(4))
+        self.app = AdminApi(on, forest.credentials, self.recorder, log, "0")
 
     def __call__(self, credential, method, target, body=None, *, headers=None, pieces=1):
         """`body`: bytes as they are, or a value to be sent as JSON."""
@@ -51,6 +56,7 @@ class Api:
             "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()],
             "server": ("test", 80),
             "scheme": "http",
+            "client": ("192.0.2.7", 4711),
         }
         size = -(-len(data) // pieces) or 1
         parts = [data[at : at + size] for at in range(0, len(data), size)] or [b""]

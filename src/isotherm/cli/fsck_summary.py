@@ -39,6 +39,7 @@ def _objects(report: Report) -> Table:
         (found.uploads, "multipart uploads under way"),
         (found.tags, "tags"),
         (found.feed_records, "records in the change feed"),
+        (found.audit_records, "records in the audit log"),
         (found.credentials, "access keys"),
         (found.garbage, "pieces of work left for the mover"),
     )

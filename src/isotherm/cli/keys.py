@@ -19,6 +19,7 @@ from isotherm.cli.reporting import reporting
 
 if TYPE_CHECKING:
     from isotherm.devices.directory import DataDirectory
+    from isotherm.tenancy.audit.recorder import Recorder
     from isotherm.tenancy.identity import Credential, Credentials
     from isotherm.tenancy.tenants import Tenants
 
@@ -48,9 +49,14 @@ def create(
     from isotherm.devices.waiting import drive
     from isotherm.tenancy.roles import OWNER, read_roles
 
-    with reporting(), _opened(data, meta, segments, root_key) as (credentials, tenants, _):
-        place = tenants.place(OWNER, tenant)
-        _show(drive(credentials.create(description, tenant=place, roles=read_roles(role or ["data"]))), as_json)
+    with reporting(), _opened(data, meta, segments, root_key) as (credentials, tenants, recorder, _):
+        deed = recorder.begin("key.create", OWNER)
+
+        async def act() -> Credential:
+            place = tenants.place(OWNER, tenant)
+            return await credentials.create(description, tenant=place, roles=read_roles(role or ["data"]), deed=deed)
+
+        _show(drive(recorder.watch(deed, act(), tenant=tenant)), as_json)
 
 
 @keys.command("list")
@@ -65,7 +71,7 @@ def list_(
     from isotherm.devices.waiting import drive
     from isotherm.tenancy.roles import role_words
 
-    with reporting(), _opened(data, meta, segments, root_key) as (credentials, tenants, _):
+    with reporting(), _opened(data, meta, segments, root_key) as (credentials, tenants, _, _):
         listed = drive(credentials.list())
         paths = drive(tenants.paths({one.tenant for one in listed}))
         rows: list[dict[str, object]] = [
@@ -103,10 +109,13 @@ def rotate(
     from isotherm.devices.waiting import drive
     from isotherm.ids import SystemIds
     from isotherm.server import root_credentials
+    from isotherm.tenancy.roles import OWNER
 
-    with reporting(), _opened(data, meta, segments, root_key) as (credentials, _, directory):
-        fresh = drive(root_credentials.rotate(credentials, directory.root_credentials, SystemIds(), access_key, grace))
-        _show(fresh, as_json)
+    with reporting(), _opened(data, meta, segments, root_key) as (credentials, _, recorder, directory):
+        deed = recorder.begin("key.rotate", OWNER)
+        place = directory.root_credentials
+        act = root_credentials.rotate(credentials, place, SystemIds(), access_key, grace, deed)
+        _show(drive(recorder.watch(deed, act, key=access_key)), as_json)
 
 
 @keys.command()
@@ -119,18 +128,21 @@ def revoke(
 ) -> None:
     """End a pair. Gateways refuse it within a second."""
     from isotherm.devices.waiting import drive
+    from isotherm.tenancy.roles import OWNER
 
-    with reporting(), _opened(data, meta, segments, root_key) as (credentials, _, _):
-        drive(credentials.revoke(access_key))
+    with reporting(), _opened(data, meta, segments, root_key) as (credentials, _, recorder, _):
+        deed = recorder.begin("key.revoke", OWNER)
+        drive(recorder.watch(deed, credentials.revoke(access_key, deed=deed), key=access_key))
         typer.echo(f"{access_key} is revoked")
 
 
 @contextmanager
 def _opened(
     data: Path | None, meta: str | None, segments: str | None, root_key: Path | None
-) -> Iterator[tuple[Credentials, Tenants, DataDirectory]]:
+) -> Iterator[tuple[Credentials, Tenants, Recorder, DataDirectory]]:
     from isotherm.settings import environment, load
     from isotherm.store import compose
+    from isotherm.tenancy.audit.recorder import Recorder
     from isotherm.tenancy.identity import Credentials
     from isotherm.tenancy.tenants import Tenants
 
@@ -138,7 +150,8 @@ def _opened(
     with closing(compose(settings, role="foreign", create=False)) as engines:
         directory = engines.directory
         credentials = Credentials(engines.meta, engines.keys, engines.clock, engines.ids)
-        yield credentials, Tenants(engines.meta, engines.clock), directory
+        recorder = Recorder(engines.meta, engines.clock, engines.ids)
+        yield credentials, Tenants(engines.meta, engines.clock), recorder, directory
 
 
 def _show(credential: Credential, as_json: bool) -> None:

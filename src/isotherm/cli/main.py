@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from isotherm import __version__
+from isotherm.cli.audit import audit
 from isotherm.cli.backup import backup, restore
 from isotherm.cli.epoch import epoch
 from isotherm.cli.find import find
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(keys, name="keys")
 app.add_typer(tenant, name="tenant")
+app.add_typer(audit, name="audit")
 for command in (serve, find, epoch, fsck, backup, restore):
     app.command()(command)
 

@@ -10,7 +10,7 @@ import msgspec
 
 from isotherm.errors import Invalid
 from isotherm.meta import rules
-from isotherm.meta.port import TRANSACTION_BYTES, Pairs
+from isotherm.meta.port import STAMP_BYTES, TRANSACTION_BYTES, Pairs
 
 EPOCH_STEP_MOST = 1 << 16
 STAMPS_MOST = 1 << 20  # of a transaction, so that a batch of 512 never runs out of numbers
@@ -49,11 +49,12 @@ class Member(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
 
 
 class Trim(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
-    """Remove at most `most` of the oldest records of `feed`, so that `keep` remain."""
+    """Remove at most `most` of the oldest records of `feed`, so that `keep` remain, and none after `upto`, unless that is empty."""
 
     feed: bytes
     keep: int
     most: int
+    upto: bytes = b""
     size_bytes: int = 0
     losses: int = 0
 
@@ -79,7 +80,7 @@ def check(request: Request) -> None:
         return
     if isinstance(request, Trim):
         rules.check_feed(request.feed)
-        if request.keep < 0 or not 0 <= request.most <= TRIM_MOST:
+        if len(request.upto) not in (0, STAMP_BYTES) or request.keep < 0 or not 0 <= request.most <= TRIM_MOST:
             raise Invalid(f"a trim removes up to {TRIM_MOST} records at once")
         return
     for keys in (request.reads, request.writes, request.stamped, request.adds):

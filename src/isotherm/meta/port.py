@@ -178,8 +178,12 @@ class Meta(Reader, Protocol):
         """The cursor after which only records yet to come lie."""
         ...
 
-    async def trim(self, feed: bytes, keep: int) -> int:
-        """Remove the oldest records so that about `keep` remain; at most 10,000 a call. Returns how many went."""
+    async def trim(self, feed: bytes, keep: int, *, upto: bytes | None = None) -> int:
+        """Remove the oldest records so that about `keep` remain; at most 10,000 a call. Returns how many went.
+
+        Args:
+            upto: a stamp; nothing that lies after it is removed.
+        """
         ...
 
     async def readable_since(self) -> bytes:

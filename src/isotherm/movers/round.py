@@ -1,7 +1,7 @@
 """One bounded round of background work, for the mover of a server and for programs that maintain their own store.
 
 A round seals segments of processes that died, aborts uploads that are too old, dismantles what objects left behind,
-compacts, unlinks what no reader holds, trims the change feed, and frees reader slots of the dead. Each task bounds its
+compacts, unlinks what no reader holds, trims the change feed, chains the audit log, and frees reader slots of the dead. Each task bounds its
 own share; one that fails is reported, is tried again in the next round, and holds up no other.
 
 Everything is safe to repeat and safe beside other processes doing the same; what is the same work for all of them is done
@@ -18,6 +18,7 @@ from isotherm.clock import Clock
 from isotherm.devices.waiting import offload
 from isotherm.errors import IsothermError
 from isotherm.meta.port import Engine, Meta
+from isotherm.movers.audit import follow
 from isotherm.movers.compaction import Compaction, CompactionReport, CompactionSettings
 from isotherm.movers.settings import MoverSettings
 from isotherm.movers.uploads import expire_uploads
@@ -39,6 +40,7 @@ class RoundReport:
         uploads: multipart uploads aborted for their age.
         garbage: garbage rows worked on.
         trimmed: feed records removed.
+        audited: records of the audit log chained. audit_lost: some had been trimmed before that; see movers/audit.py.
         readers: reader slots of dead processes freed.
         failed: task → why it failed.
         more: work is left that can be done at once; else sleep.
@@ -49,6 +51,8 @@ class RoundReport:
     uploads: int = 0
     garbage: int = 0
     trimmed: int = 0
+    audited: int = 0
+    audit_lost: bool = False
     readers: int = 0
     failed: dict[str, IsothermError] = field(default_factory=dict)
     more: bool = False
@@ -109,7 +113,7 @@ class Rounds:
         lease = await offload(self._segments.lease, "rows")
         if lease is None:
             return
-        tasks = {"uploads": self._expire, "garbage": self._collect, "feed": self._trim}
+        tasks = {"uploads": self._expire, "garbage": self._collect, "feed": self._trim, "audit": self._follow_audit}
         try:
             for name, task in tasks.items():
                 if self._stopping():
@@ -150,6 +154,11 @@ class Rounds:
     async def _trim(self, report: RoundReport) -> None:
         report.trimmed = await self._meta.trim(FEED, self._feed_retained)
         report.more |= report.trimmed > 0
+
+    async def _follow_audit(self, report: RoundReport) -> None:
+        followed = await follow(self._meta, self._clock)
+        report.audited, report.audit_lost = followed.chained, followed.lost
+        report.more |= followed.more
 
     async def _free_readers(self, report: RoundReport) -> None:
         report.readers = self._meta.clear_stale_readers()

@@ -29,6 +29,8 @@ from isotherm.server.duty import Duty, open_engines, run
 from isotherm.server.numbers import Numbers
 from isotherm.server.patience import PatientProtocol
 from isotherm.store import Engines
+from isotherm.tenancy.audit.log import AuditLog
+from isotherm.tenancy.audit.recorder import Recorder
 from isotherm.tenancy.identity import Credentials
 from isotherm.tenancy.tenants import Tenants
 
@@ -51,8 +53,9 @@ def _config(duty: Duty, engines: Engines) -> uvicorn.Config:
     numbers = Numbers(duty.board, duty.names, __version__, engines, free_bytes, duty.clock)
     end = FeedEnd(lambda: engines.meta.feed_end(FEED))
     feed = FeedOverHttp(credentials, engines.space, end, duty.clock, duty.stopping)
-    administration = Administration(Tenants(engines.meta, duty.clock), credentials)
-    api = AdminApi(administration, credentials, duty.log, __version__)
+    administration = Administration(Tenants(engines.meta, duty.clock), credentials, AuditLog(engines.meta))
+    recorder = Recorder(engines.meta, duty.clock, duty.ids)
+    api = AdminApi(administration, credentials, recorder, duty.log, __version__)
     tls = duty.settings.server.tls
     return uvicorn.Config(
         application(readiness, Exposition(numbers.gather), feed, api),

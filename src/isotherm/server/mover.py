@@ -26,6 +26,7 @@ COUNTED = (
     "garbage_rows",
     "feed_records",
     "uploads_aborted",
+    "audit_records",
 )
 
 
@@ -58,6 +59,7 @@ class _Mover:
             report.garbage,
             report.trimmed,
             report.uploads,
+            report.audited,
         )
         for at, count in enumerate(done):
             self._counted[at] += count
@@ -68,6 +70,8 @@ class _Mover:
             log.info("sealed segments of dead processes", sealed=len(recovered.sealed), removed=len(recovered.removed))
         if compaction.moved or compaction.unlinked:
             log.info("compacted", moved_bytes=compaction.moved_bytes, segments_removed=len(compaction.unlinked))
+        if report.audit_lost:
+            log.error("records of the audit log were trimmed before they were chained; the root's chain says where")
         for task, error in report.failed.items():
             log.warning(f"{task}: {error}")
         self._tell_once("a segment is missing or unreadable; run isotherm fsck", recovered.missing)

@@ -14,6 +14,7 @@ from isotherm.devices import durable
 from isotherm.devices.drive import explain
 from isotherm.errors import Invalid
 from isotherm.ids import Ids
+from isotherm.tenancy.audit.deed import Deed
 from isotherm.tenancy.identity import ROOT_TENANT, Credential, Credentials, State
 from isotherm.tenancy.roles import ALL_ROLES
 
@@ -43,15 +44,17 @@ async def provide(credentials: Credentials, path: Path, ids: Ids) -> Provided:
     return Provided(drawn.access_key, made=True)
 
 
-async def rotate(credentials: Credentials, path: Path, ids: Ids, access_key: str, grace_s: float) -> Credential:
+async def rotate(
+    credentials: Credentials, path: Path, ids: Ids, access_key: str, grace_s: float, deed: Deed | None = None
+) -> Credential:
     """`Credentials.rotate`; where the pair is the one in the file, the file holds the new one afterwards."""
     kept = read(path)
     if kept is None or kept.access_key != access_key:
-        return await credentials.rotate(access_key, grace_s=grace_s)
+        return await credentials.rotate(access_key, grace_s=grace_s, deed=deed)
     successor = credentials.draw()
     write(path, successor, ids)
     try:
-        return await credentials.rotate(access_key, grace_s=grace_s, successor=successor)
+        return await credentials.rotate(access_key, grace_s=grace_s, successor=successor, deed=deed)
     except BaseException:
         write(path, kept, ids)
         raise

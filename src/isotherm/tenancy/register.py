@@ -18,8 +18,9 @@ from isotherm.ids import Ids
 from isotherm.meta.port import Meta, Transaction
 from isotherm.tenancy import credential_record as record
 from isotherm.tenancy import tree_record
+from isotherm.tenancy.audit.deed import Deed
 from isotherm.tenancy.keystore import ROOT, KeyStore
-from isotherm.tenancy.roles import ALL_ROLES, DATA_ALONE, ROOT_TENANT, Role
+from isotherm.tenancy.roles import ALL_ROLES, DATA_ALONE, ROOT_TENANT, Role, role_words
 from isotherm.tenancy.tree import BARRED, TenantState
 
 ACCESS_KEY_LETTERS = 20
@@ -98,6 +99,7 @@ class Register:
         *,
         tenant: int | Place = ROOT_TENANT,
         roles: frozenset[Role] = DATA_ALONE,
+        deed: Deed | None = None,
     ) -> Credential:
         """A new pair. Raises Invalid for a description over 256 bytes, and what `tenant` raises, if that is a function."""
         drawn = self.draw()
@@ -106,6 +108,9 @@ class Register:
             at = tenant if isinstance(tenant, int) else await tenant(txn)
             credential = Credential(drawn.access_key, drawn.secret, at, roles)
             self._put(txn, credential.access_key, self._sealed(credential, description))
+            if deed is not None:
+                changed = {"roles": (None, role_words(roles)), "description": (None, description)}
+                await deed.done_to_key(txn, at, credential.access_key, changed)
             return credential
 
         return (await self._meta.transact(write))[0]
@@ -193,7 +198,14 @@ class Register:
         if missing:
             await self._meta.transact(enter)
 
-    async def rotate(self, access_key: str, *, grace_s: float = 0.0, successor: Credential | None = None) -> Credential:
+    async def rotate(
+        self,
+        access_key: str,
+        *,
+        grace_s: float = 0.0,
+        successor: Credential | None = None,
+        deed: Deed | None = None,
+    ) -> Credential:
         """A new pair of the same tenant and description; the old one ends now, or when `grace_s` seconds are over.
 
         Raises:
@@ -214,11 +226,14 @@ class Register:
             ended = replace(row, ends_ms=ends_ms) if grace_s else replace(row, state=record.REVOKED)
             self._put(txn, access_key, ended)
             self._put(txn, fresh.access_key, self._sealed(fresh, row.description))
+            if deed is not None:
+                changed = {"successor": (None, fresh.access_key), "grace_s": (None, grace_s)}
+                await deed.done_to_key(txn, row.tenant, access_key, changed)
             return fresh
 
         return (await self._meta.transact(write))[0]
 
-    async def revoke(self, access_key: str, *, permit: Permit | None = None) -> None:
+    async def revoke(self, access_key: str, *, permit: Permit | None = None, deed: Deed | None = None) -> None:
         """End it; gateways refuse it within a second. Again is no error. Raises NotFound, and what `permit` raises."""
 
         async def write(txn: Transaction) -> None:
@@ -226,6 +241,9 @@ class Register:
             if permit is not None:
                 await permit(txn, row.tenant)
             self._put(txn, access_key, replace(row, state=record.REVOKED))
+            if deed is not None:
+                changed = {"state": ("active", "revoked")} if row.state == record.ACTIVE else {}
+                await deed.done_to_key(txn, row.tenant, access_key, changed)
 
         await self._meta.transact(write)
 

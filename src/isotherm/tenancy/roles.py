@@ -54,10 +54,11 @@ _SUFFICE = {
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, as the server knows it from a credential."""
+    """Who asks, as the server knows it from a credential. `access_key`: the credential's; empty: the owner."""
 
     tenant: int
     roles: frozenset[Role]
+    access_key: str = ""
 
 
 OWNER = Caller(ROOT_TENANT, ALL_ROLES)

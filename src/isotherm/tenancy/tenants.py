@@ -3,7 +3,7 @@
 Every change is one transaction, and who may do it is decided in it: what was read (the chain to the root, sums of promises,
 names, children) is compared again at the commit, so that racing changes can neither promise more than there is, nor make a
 cycle, nor act on a node that has been moved out of reach. A node that the caller does not reach is told as one that is not
-there. The rules are pure: tree.py, promises.py, roles.py.
+there. A change that is made by a `Deed` is told to the audit log in its own transaction. The rules are pure: tree.py, promises.py, roles.py.
 
 Coroutines, on any loop or none; used by the control process and the command line.
 """
@@ -20,6 +20,8 @@ from isotherm.errors import AlreadyExists, Conflict, Invalid, NotEmpty, NotFound
 from isotherm.meta.port import Meta, Reader, Transaction
 from isotherm.tenancy import credential_record, tree
 from isotherm.tenancy import tree_record as record
+from isotherm.tenancy.audit.deed import Deed
+from isotherm.tenancy.audit.record import Change, differences
 from isotherm.tenancy.promises import Exceeded, Ledger
 from isotherm.tenancy.register import Permit, Place, no_access_key
 from isotherm.tenancy.roles import ROOT_TENANT, Caller, Need, demand_height, demand_role, reaches
@@ -91,7 +93,9 @@ class Tenants:
                 paths[id_] = f"@{id_}" if gone else path_of(chain)
         return paths
 
-    async def create(self, caller: Caller, path: str, labels: Mapping[str, str], terms: Terms) -> tuple[Seen, bool]:
+    async def create(
+        self, caller: Caller, path: str, labels: Mapping[str, str], terms: Terms, deed: Deed | None = None
+    ) -> tuple[Seen, bool]:
         """A new node; False and the old one where there is one of the same content already.
 
         Raises:
@@ -114,6 +118,7 @@ class Tenants:
                 old = await _node(txn, record.unpack_id(stored))
                 if (dict(old.labels), old.terms) != (labels, terms):
                     raise AlreadyExists(f"there is a tenant {path} with other labels or terms", code="TenantExists")
+                _tell(txn, deed, [*above, old], {})
                 return _seen([*above, old]), False
             demand_open(above)
             demand_depth(len(names))
@@ -129,11 +134,14 @@ class Tenants:
             _with_promises(caller, above, lambda: ledger.add(fresh))
             txn.put(record.child_row(fresh.parent, fresh.name), record.pack_id(fresh.id))
             _put(txn, ledger)
+            _tell(txn, deed, [*above, fresh], differences(None, fresh))
             return _seen([*above, fresh]), True
 
         return (await self._meta.transact(write))[0]
 
-    async def update(self, caller: Caller, tenant: str, changes: Mapping[str, object]) -> Seen:
+    async def update(
+        self, caller: Caller, tenant: str, changes: Mapping[str, object], deed: Deed | None = None
+    ) -> Seen:
         """Other labels and terms: only what `changes` names; None takes a term, or a label of `labels`, away.
 
         Raises:
@@ -153,11 +161,12 @@ class Tenants:
             ledger = Ledger(chain)
             _with_promises(caller, chain, lambda: ledger.replace(new))
             _put(txn, ledger)
+            _tell(txn, deed, chain, differences(old, new))
             return _seen([*chain[:-1], new])
 
         return (await self._meta.transact(write))[0]
 
-    async def set_state(self, caller: Caller, tenant: str, state: TenantState) -> Seen:
+    async def set_state(self, caller: Caller, tenant: str, state: TenantState, deed: Deed | None = None) -> Seen:
         """Suspend, drain or resume a node; again changes nothing. Raises Denied, NotFound, Conflict."""
 
         async def write(txn: Transaction) -> Seen:
@@ -167,11 +176,12 @@ class Tenants:
             new = replace(chain[-1], state=state)
             if new != chain[-1]:
                 txn.put(record.node_row(new.id), record.pack(new))
+            _tell(txn, deed, chain, differences(chain[-1], new))
             return _seen([*chain[:-1], new])
 
         return (await self._meta.transact(write))[0]
 
-    async def move(self, caller: Caller, tenant: str, path: str) -> Seen:
+    async def move(self, caller: Caller, tenant: str, path: str, deed: Deed | None = None) -> Seen:
         """Give a node, and all below it, another path: another name, another parent or both. Its id stays.
 
         Raises:
@@ -190,6 +200,7 @@ class Tenants:
             demand_no_cycle(old.id, above)
             new = replace(old, parent=above[-1].id, name=names[-1])
             if new == old:
+                _tell(txn, deed, chain, {})
                 return _seen(chain)
             if await txn.get(record.child_row(new.parent, new.name)) is not None:
                 raise AlreadyExists(f"there is a tenant {path} already", code="TenantExists")
@@ -202,11 +213,12 @@ class Tenants:
             txn.delete(record.child_row(old.parent, old.name))
             txn.put(record.child_row(new.parent, new.name), record.pack_id(new.id))
             _put(txn, ledger)
+            _tell(txn, deed, chain, {"path": (path_of(chain), path_of([*above, new]))})
             return _seen([*above, new])
 
         return (await self._meta.transact(write))[0]
 
-    async def delete(self, caller: Caller, tenant: str) -> None:
+    async def delete(self, caller: Caller, tenant: str, deed: Deed | None = None) -> None:
         """Remove a node. Its id is never used again.
 
         Raises:
@@ -227,6 +239,7 @@ class Tenants:
             txn.delete(record.child_row(node.parent, node.name))
             gone = replace(node, state=TenantState.ERASED)
             txn.put(record.node_row(node.id), record.pack(gone))
+            _tell(txn, deed, chain, differences(node, gone))
 
         await self._meta.transact(write)
 
@@ -267,11 +280,14 @@ class Tenants:
         return held
 
 
-async def find(reader: Reader, caller: Caller, tenant: str, need: Need, *, asked: str | None = None) -> Chain:
+async def find(
+    reader: Reader, caller: Caller, tenant: str, need: Need, *, asked: str | None = None, erased: bool = False
+) -> Chain:
     """The chain from the root to a node that the caller may act on so.
 
     Args:
         asked: what the caller named, where `tenant` is only a part of it.
+        erased: a node that has been deleted is found as well, by its id.
 
     Raises:
         Denied: the caller's roles do not suffice for this anywhere, or not for this node, which it may see.
@@ -281,7 +297,7 @@ async def find(reader: Reader, caller: Caller, tenant: str, need: Need, *, asked
     demand_role(caller, need)
     reference = tree.parse_reference(tenant)
     chain = await chain_of(reader, reference) if isinstance(reference, int) else await chain_along(reader, reference)
-    there = bool(chain) and chain[-1].state is not TenantState.ERASED  # which only an id still leads to
+    there = bool(chain) and (erased or chain[-1].state is not TenantState.ERASED)  # which only an id still leads to
     if not there or not reaches(caller, [node.id for node in chain]):
         raise NotFound(f"there is no tenant {asked or tenant}", code="NoSuchTenant")
     demand_height(caller, chain[-1].id, need)
@@ -341,6 +357,12 @@ async def _demand_height(txn: Transaction, tenant: int, depth: int, new_depth: i
         if not below:
             return
         level = below
+
+
+def _tell(txn: Transaction, deed: Deed | None, chain: Sequence[Node], changed: Mapping[str, Change]) -> None:
+    """To the audit log, where the change is somebody's deed."""
+    if deed is not None:
+        deed.done(txn, chain, changed)
 
 
 def _put(txn: Transaction, ledger: Ledger) -> None:

@@ -121,6 +121,17 @@ class FeedSuite(StoreSuite):
 
         self.use(place, body)
 
+    def test_trimming_stops_at_a_stamp(self, place: str) -> None:
+        async def body(meta: Meta) -> None:
+            cursors = await _append(meta, b"f", *(b"%d" % number for number in range(6)))
+            assert await meta.trim(b"f", 0, upto=cursors[1]) == 2
+            assert await meta.trim(b"f", 0, upto=cursors[0]) == 0
+            assert [value for _, value in await _all(meta, b"f")] == [b"2", b"3", b"4", b"5"]
+            assert len((await meta.feed(b"f", cursors[1], 10)).records) == 4  # has missed nothing
+            assert await meta.trim(b"f", 3, upto=cursors[5]) == 1
+
+        self.use(place, body)
+
     def test_one_call_trims_no_more_than_ten_thousand(self, place: str) -> None:
         async def body(meta: Meta) -> None:
             for _ in range(3):

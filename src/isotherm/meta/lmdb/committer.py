@@ -231,7 +231,7 @@ class _Round:
         found = excess > 0 and cursor.set_range(prefix)
         while found and removed < excess:
             key = cursor.key()
-            if not key.startswith(prefix):
+            if not key.startswith(prefix) or (trim.upto and key > prefix + trim.upto):
                 break
             last = key
             removed += 1

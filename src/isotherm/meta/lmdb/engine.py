@@ -203,13 +203,13 @@ class LmdbMeta:
         with self.snapshot() as snapshot:
             return feeds.end_of(snapshot)
 
-    async def trim(self, feed: bytes, keep: int) -> int:
+    async def trim(self, feed: bytes, keep: int, *, upto: bytes | None = None) -> int:
         rules.check_feed(feed)
         if keep < 0:
             raise Invalid("a feed keeps a number of records that is not negative")
         removed = 0
         while removed < TRIM_MOST:
-            count: int = await self.submit(Trim(feed, keep, min(_TRIM_STEP, TRIM_MOST - removed)))
+            count: int = await self.submit(Trim(feed, keep, min(_TRIM_STEP, TRIM_MOST - removed), upto or b""))
             removed += count
             if count < _TRIM_STEP:
                 break

@@ -154,12 +154,12 @@ class PostgresMeta:
         rules.check_feed(feed)
         return await self._home.run(self._with(feeds.end))
 
-    async def trim(self, feed: bytes, keep: int) -> int:
+    async def trim(self, feed: bytes, keep: int, *, upto: bytes | None = None) -> int:
         rules.check_feed(feed)
         if keep < 0:
             raise Invalid("a feed keeps a number of records that is not negative")
         return await self._home.run(
-            self._with(lambda connection: feeds.trim(connection, feed, keep, TRIM_MOST, self._shard))
+            self._with(lambda connection: feeds.trim(connection, feed, keep, TRIM_MOST, self._shard, upto))
         )
 
     async def readable_since(self) -> bytes:

@@ -62,8 +62,8 @@ async def end(connection: Connection) -> bytes:
     return rules.STAMP.pack(epoch, oldest - 1, rules.LAST_N)
 
 
-async def trim(connection: Connection, feed: bytes, keep: int, most: int, shard: int) -> int:
-    """Remove at most `most` of the oldest records; how many. The floor and the count change with them."""
+async def trim(connection: Connection, feed: bytes, keep: int, most: int, shard: int, upto: bytes | None = None) -> int:
+    """Remove at most `most` of the oldest records, none after `upto`; how many. The floor and the count change with them."""
     prefix = feed_prefix(feed)
     first, last = count_key(feed, 0), count_key(feed, 0xFFFFFFFF)
     async with connection.transaction():
@@ -74,7 +74,11 @@ async def trim(connection: Connection, feed: bytes, keep: int, most: int, shard:
         bound = await connection.fetchval(_OLDEST, prefix, prefix + b"\xff" * 17, excess - 1)
         if bound is None:
             return 0
+        if upto is not None:
+            bound = min(bound, prefix + upto)
         removed: int = await connection.fetchval(_REMOVE, prefix, bound)
+        if not removed:
+            return 0  # the floor may lie above `upto`, and never goes back
         await connection.execute(_PUT, floor_key(feed), bound[-16:])
         await connection.execute(
             "insert into kv values ($1, counter_bytes($2)) on conflict (k) do update "

@@ -28,6 +28,7 @@ from isotherm.errors import Corrupt, Misuse
 from isotherm.meta.lmdb import ServerLock
 from isotherm.meta.lmdb.copies import CopiedMeta
 from isotherm.meta.port import Reader
+from isotherm.movers.fsck.audit import check_audit
 from isotherm.movers.fsck.feeds import check_credentials, check_feed, check_tables
 from isotherm.movers.fsck.findings import Finding, Findings, Kind, Level, Report
 from isotherm.movers.fsck.job import Job, Progress
@@ -189,6 +190,7 @@ def _run(store: OpenedStore, job: Job, way: _Way, *, hot: bool) -> Report:
     check_feed(job, store.meta)
     check_credentials(job)
     check_tenants(job)
+    check_audit(job, store.meta)
     depth = way.depth
     SegmentCheck(job, store.segments, store.meta, store.clock, payload=depth.payload, digests=depth.digests).run()
     for tenant, left in lefts:

@@ -10,9 +10,15 @@ from isotherm.movers.fsck.job import Job
 from isotherm.objects.events import decode_event
 from isotherm.objects.layout import FEED
 from isotherm.tenancy import credential_record, tree_record
+from isotherm.tenancy.audit import rows
 
 SYSTEM_TENANT = 0
-_SYSTEM_TABLES = {*(bytes((letter,)) for letter in b"SLREHIAVDPT"), credential_record.TABLE, *tree_record.TABLES}
+_SYSTEM_TABLES = {
+    *(bytes((letter,)) for letter in b"SLREHIAVDPT"),
+    credential_record.TABLE,
+    *tree_record.TABLES,
+    *rows.TABLES,
+}
 _TENANT_TABLES = set(map(bytes, zip(b"BbLVNUPMCGXI", strict=False)))
 _PAGE = 5_000
 

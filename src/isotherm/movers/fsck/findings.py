@@ -84,6 +84,10 @@ class Kind(StrEnum):
     TENANT_DAMAGED = "tenant-damaged"  # a node of the tree cannot be read, or does not hang on it
     TENANT_NAME_WRONG = "tenant-name-wrong"  # a name leads to another tenant than the one that bears it, or to none
     TENANT_PROMISES_WRONG = "tenant-promises-wrong"  # a sum of promises is not what the children claim
+    AUDIT_BROKEN = "audit-broken"  # a chain of the audit log is not what was written
+    AUDIT_INDEX_WRONG = (
+        "audit-index-wrong"  # a record of the audit log is not seen where it belongs, or the index leads to none
+    )
     TENANT_IDS_BEHIND = "tenant-ids-behind"  # the last id given is lower than one that is in use
 
 
@@ -154,6 +158,7 @@ class Objects(msgspec.Struct):
     parts: int = 0
     tags: int = 0
     feed_records: int = 0
+    audit_records: int = 0
     credentials: int = 0
     garbage: int = 0
     logical_bytes: int = 0

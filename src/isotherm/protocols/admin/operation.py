@@ -1,7 +1,7 @@
 """What an operation of the administrative API is: one row of the table in operations.py, and how it is called.
 
-From the same row come its REST route (rest.py), its part of the OpenAPI document (openapi.py) and, for tenants, its command
-(`cli/tenant.py`): none of them knows anything of an operation that does not stand in its row. Pure.
+From the same row come its REST route (rest.py), its part of the OpenAPI document (openapi.py) and, where it has one, its command
+(`cli/operation.py`): none of them knows anything of an operation that does not stand in its row. Pure.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from isotherm.tenancy.audit.deed import Deed
+from isotherm.tenancy.audit.log import AuditLog
 from isotherm.tenancy.register import Register
 from isotherm.tenancy.roles import Caller, Need
 from isotherm.tenancy.tenants import Tenants
@@ -34,16 +36,21 @@ class Administration:
 
     tenants: Tenants
     register: Register
+    audit: AuditLog
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of an operation: who asks, the parameters of the path, and what the row's `query` and `body` decoded to."""
+    """A call of an operation: who asks, the parameters of the path, and what the row's `query` and `body` decoded to.
+
+    `deed`: by which the audit log is told, of an operation that is audited.
+    """
 
     caller: Caller
     path: Mapping[str, str]
     query: Any = None
     body: Any = None
+    deed: Deed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +69,10 @@ class Operation:
         name: stable; what an audit log calls it.
         method, path: HTTP's; the path is a template whose parameters are single segments, percent-encoded.
         need: which roles may call it, and on which nodes.
-        audited: whether it belongs into an audit log.
+        audited: whether each call of it, done or refused, leaves a record in the audit log.
         query, body: what it takes; every field that is not given keeps its default.
         response: what it answers; None: nothing.
-        command: its name below `isotherm tenant`, where it has one.
+        command: its name below `isotherm tenant`, or what its own name begins with, where it has one.
     """
 
     name: str

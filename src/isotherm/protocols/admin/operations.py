@@ -13,6 +13,7 @@ import msgspec
 
 from isotherm.protocols.admin import schemas
 from isotherm.protocols.admin.operation import Administration, Answer, Call, Idempotency, Operation
+from isotherm.tenancy.audit.log import Told
 from isotherm.tenancy.roles import Need, read_roles, role_words
 from isotherm.tenancy.tenants import Seen
 from isotherm.tenancy.terms import TERM_NAMES, Terms
@@ -24,7 +25,7 @@ Act = Callable[[Administration, Call], Coroutine[Any, Any, Answer]]
 async def _create(on: Administration, call: Call) -> Answer:
     body: schemas.NewTenant = call.body
     terms = Terms(**{name: getattr(body, name) for name in TERM_NAMES})
-    seen, made = await on.tenants.create(call.caller, call.path["tenant"], body.labels, terms)
+    seen, made = await on.tenants.create(call.caller, call.path["tenant"], body.labels, terms, call.deed)
     return Answer(_tenant(seen), made)
 
 
@@ -41,29 +42,29 @@ async def _list(on: Administration, call: Call) -> Answer:
 
 async def _update(on: Administration, call: Call) -> Answer:
     given = {name: value for name, value in msgspec.structs.asdict(call.body).items() if value is not msgspec.UNSET}
-    return Answer(_tenant(await on.tenants.update(call.caller, call.path["tenant"], given)))
+    return Answer(_tenant(await on.tenants.update(call.caller, call.path["tenant"], given, call.deed)))
 
 
 async def _move(on: Administration, call: Call) -> Answer:
-    return Answer(_tenant(await on.tenants.move(call.caller, call.path["tenant"], call.body.to)))
+    return Answer(_tenant(await on.tenants.move(call.caller, call.path["tenant"], call.body.to, call.deed)))
 
 
 def _into(state: TenantState) -> Act:
     async def act(on: Administration, call: Call) -> Answer:
-        return Answer(_tenant(await on.tenants.set_state(call.caller, call.path["tenant"], state)))
+        return Answer(_tenant(await on.tenants.set_state(call.caller, call.path["tenant"], state, call.deed)))
 
     return act
 
 
 async def _delete(on: Administration, call: Call) -> Answer:
-    await on.tenants.delete(call.caller, call.path["tenant"])
+    await on.tenants.delete(call.caller, call.path["tenant"], call.deed)
     return Answer()
 
 
 async def _create_key(on: Administration, call: Call) -> Answer:
     body: schemas.NewKey = call.body
     place = on.tenants.place(call.caller, call.path["tenant"])
-    made = await on.register.create(body.description, tenant=place, roles=read_roles(body.roles))
+    made = await on.register.create(body.description, tenant=place, roles=read_roles(body.roles), deed=call.deed)
     pair = schemas.KeyPair(
         access_key=made.access_key, secret_key=made.secret, tenant_id=made.tenant, roles=role_words(made.roles)
     )
@@ -91,7 +92,7 @@ async def _list_keys(on: Administration, call: Call) -> Answer:
 async def _revoke_key(on: Administration, call: Call) -> Answer:
     access_key = call.path["access_key"]
 
-    await on.register.revoke(access_key, permit=on.tenants.permit(call.caller, access_key))
+    await on.register.revoke(access_key, permit=on.tenants.permit(call.caller, access_key), deed=call.deed)
     return Answer()
 
 
@@ -102,6 +103,51 @@ async def _self(on: Administration, call: Call) -> Answer:
             tenant=seen.path, tenant_id=seen.node.id, standing=seen.standing, roles=role_words(call.caller.roles)
         )
     )
+
+
+async def _list_audit(on: Administration, call: Call) -> Answer:
+    query: schemas.AuditQuery = call.query
+    page, following = await on.audit.page(
+        call.caller,
+        call.path["tenant"],
+        after=query.after,
+        limit=query.limit,
+        since_ms=_ms(query.since),
+        until_ms=_ms(query.until),
+    )
+    return Answer(schemas.AuditPage(records=[_told(one) for one in page], next=following))
+
+
+async def _audit_head(on: Administration, call: Call) -> Answer:
+    tenant, head = await on.audit.head(call.caller, call.path["tenant"])
+    return Answer(schemas.AuditHead(tenant_id=tenant, sequence=head.sequence, hash=head.hash.hex()))
+
+
+def _told(one: Told) -> schemas.AuditRecord:
+    record = one.record
+    return schemas.AuditRecord(
+        cursor=one.stamp.hex(),
+        tenant_id=one.tenant,
+        sequence=one.sequence,
+        hash=one.hash.hex(),
+        time=_time(record.time_ms),
+        who=None if one.hidden else record.access_key or OWNER_NAME,
+        caller_id=record.tenant,
+        roles=list(record.roles),
+        operation=record.operation,
+        target_id=record.target or None,
+        path=record.path,
+        key=record.key,
+        outcome=record.outcome,
+        changed={name: list(change) for name, change in record.changed.items()},
+        request=record.request,
+        remote=record.remote,
+        unrecorded=record.unrecorded,
+    )
+
+
+def _ms(time: datetime | None) -> int | None:
+    return int(time.timestamp() * 1_000) if time is not None else None
 
 
 def _tenant(seen: Seen) -> schemas.Tenant:
@@ -123,6 +169,8 @@ def _time(ms: int) -> str:
 
 
 _TENANT = "/v1/tenants/{tenant}"
+OWNER_NAME = "owner"
+"""Who a record names where no access key was used: whoever opened the store's directory."""
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
@@ -282,5 +330,30 @@ OPERATIONS: tuple[Operation, ...] = (
         idempotency=Idempotency.SAME,
         act=_revoke_key,
         response=None,
+    ),
+    Operation(
+        name="audit.list",
+        method="GET",
+        path=f"{_TENANT}/audit",
+        summary="List what was done, or refused, in a tenant and those below it.",
+        need=Need.LOOK,
+        audited=False,
+        idempotency=Idempotency.SAFE,
+        act=_list_audit,
+        query=schemas.AuditQuery,
+        response=schemas.AuditPage,
+        command="list",
+    ),
+    Operation(
+        name="audit.head",
+        method="GET",
+        path=f"{_TENANT}/audit/head",
+        summary="Show how far a tenant's chain of records has come, to be kept elsewhere.",
+        need=Need.LOOK,
+        audited=False,
+        idempotency=Idempotency.SAFE,
+        act=_audit_head,
+        response=schemas.AuditHead,
+        command="head",
     ),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -19,27 +20,34 @@ from isotherm.errors import Invalid, NotFound
 from isotherm.protocols.admin.authentication import Credentials, authenticate
 from isotherm.protocols.admin.decoding import BODY_BYTES_MOST, body_of, query_of, segments_of
 from isotherm.protocols.admin.openapi import document
-from isotherm.protocols.admin.operation import Administration, Call, Operation
+from isotherm.protocols.admin.operation import Administration, Answer, Call, Operation
 from isotherm.protocols.admin.operations import OPERATIONS
 from isotherm.protocols.admin.problems import MEDIA_TYPE, problem
 from isotherm.telemetry import Log
+from isotherm.tenancy.audit.recorder import Recorder
+from isotherm.tenancy.register import Credential
 from isotherm.tenancy.roles import Caller, demand_role
 
 DOCUMENT_PATH = "/v1/openapi.json"
 _NO_STORE = {"Cache-Control": "no-store"}
 _SEGMENT_BYTES_MOST = 8_192
+_ASKED = {"tenant": "tenant", "key": "access_key"}
 
 
 class AdminApi:
     """The application.
 
     Args:
+        recorder: tells the audit log of what is refused.
         log: for errors that are nobody's fault but ours.
         version: of this program, for the document.
     """
 
-    def __init__(self, administration: Administration, credentials: Credentials, log: Log, version: str) -> None:
+    def __init__(
+        self, administration: Administration, credentials: Credentials, recorder: Recorder, log: Log, version: str
+    ) -> None:
         self._administration = administration
+        self._recorder = recorder
         self._credentials = credentials
         self._log = log
         self._document = msgspec.json.encode(document(OPERATIONS, version))
@@ -62,16 +70,21 @@ class AdminApi:
             return Response(self._document, media_type="application/json", headers=_NO_STORE)
         operation, parameters = self._route(method, raw_path)
         credential = await authenticate(request.headers.get("authorization"), self._credentials)
+        caller = Caller(credential.tenant, credential.roles, credential.access_key)
+        if not operation.audited:
+            return _rendered(await self._perform(request, operation, credential, Call(caller, parameters)))
+        deed = self._recorder.begin(operation.name, caller, remote=request.client.host if request.client else "")
+        act = self._perform(request, operation, credential, Call(caller, parameters, deed=deed))
+        asked = {name: parameters.get(parameter, "") for name, parameter in _ASKED.items()}
+        return _rendered(await self._recorder.watch(deed, act, **asked))
+
+    async def _perform(self, request: Request, operation: Operation, credential: Credential, call: Call) -> Answer:
+        """From here on whoever asks is known: what is refused is refused to him."""
         credential.demand_served()
-        caller = Caller(credential.tenant, credential.roles)
-        demand_role(caller, operation.need)
+        demand_role(call.caller, operation.need)
         query = query_of(request.query_params.multi_items(), operation.query)
         body = body_of(await _read(request), request.headers.get("content-type", ""), operation.body)
-        answer = await operation.act(self._administration, Call(caller, parameters, query, body))
-        if answer.body is None:
-            return Response(status_code=204, headers=_NO_STORE)
-        status = 201 if answer.made else 200
-        return Response(msgspec.json.encode(answer.body), status, _NO_STORE, "application/json")
+        return await operation.act(self._administration, replace(call, query=query, body=body))
 
     def _route(self, method: str, raw_path: bytes) -> tuple[Operation, Mapping[str, str]]:
         """Raises NotFound and Invalid(MethodNotAllowed)."""
@@ -100,6 +113,13 @@ class AdminApi:
             self._log.error("an operation of the administrative API failed", error=type(error).__name__)
             traceback.print_exception(error)
         return Response(msgspec.json.encode(told, enc_hook=str), status, headers, MEDIA_TYPE)
+
+
+def _rendered(answer: Answer) -> Response:
+    if answer.body is None:
+        return Response(status_code=204, headers=_NO_STORE)
+    status = 201 if answer.made else 200
+    return Response(msgspec.json.encode(answer.body), status, _NO_STORE, "application/json")
 
 
 async def _read(request: Request) -> bytes:

@@ -5,7 +5,8 @@ Requests refuse fields they do not know. Bounds are part of the types, so that t
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -114,6 +115,62 @@ class KeyPage(msgspec.Struct, kw_only=True):
 
     keys: list[Key]
     next: str | None
+
+
+_Time = Annotated[datetime, Meta(tz=True)]
+
+
+class AuditQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which records of the audit log to list."""
+
+    since: Annotated[
+        _Time | None, Meta(description="Only records of this time and later, as 2026-01-31T00:00:00Z.")
+    ] = None
+    until: Annotated[_Time | None, Meta(description="Only records from before this time.")] = None
+    after: After = ""
+    limit: Limit = 100
+
+
+class AuditRecord(msgspec.Struct, kw_only=True):
+    """A call that was answered or refused.
+
+    `tenant_id`, `sequence`, `hash`: its place in a chain. `who`: an access key of tenant `caller_id`, or "owner"; null where it
+    belongs to a tenant above yours. `target_id`, `path`: what was changed; of a refused call null, and what was asked for. `outcome`: ok, or the
+    error's code. `changed`: name → [before, after]. `unrecorded`: refused calls before this one that were too many to be recorded.
+    """
+
+    cursor: str
+    tenant_id: int
+    sequence: int
+    hash: str
+    time: str
+    who: str | None
+    caller_id: int
+    roles: list[str]
+    operation: str
+    target_id: int | None
+    path: str
+    key: str
+    outcome: str
+    changed: dict[str, list[Any]]
+    request: str
+    remote: str
+    unrecorded: int
+
+
+class AuditPage(msgspec.Struct, kw_only=True):
+    """Records in the order in which they were committed. `next` as in a page of tenants; there may be few though more follow."""
+
+    records: list[AuditRecord]
+    next: str | None
+
+
+class AuditHead(msgspec.Struct, kw_only=True):
+    """How far the chain of a tenant has come: number and hash (SHA-256) of its last record; 0 before the first."""
+
+    tenant_id: int
+    sequence: int
+    hash: str
 
 
 class Identity(msgspec.Struct, kw_only=True):
