@@ -1,4 +1,7 @@
-"""From a head to an authenticated request: at once, or after the store has been asked for a credential. On one loop's thread."""
+"""From a head to an authenticated request: at once, or after the store has been asked for a credential. On one loop's thread.
+
+Whoever has proved who he is asks at the gate, too, where the process has one: `Exchange.passage`, which may have to wait.
+"""
 
 from __future__ import annotations
 
@@ -96,6 +99,11 @@ def _admit(endpoint: S3Endpoint, exchange: Exchange, head: Head, find: Find | No
         proof.region,
         endpoint.owner_of(credential.tenant),
     )
+    if endpoint.gate is not None:
+        sent_bytes = 0 if inlet is None else inlet.received
+        exchange.passage = endpoint.gate.admit(credential.tenant, sent_bytes, reads=head.method == "GET")
+        if inlet is not None:
+            inlet.passage = exchange.passage
     return request
 
 
