@@ -28,7 +28,7 @@ _MEANINGS = (
     "Requests that were let to the store, at once or after a wait.",
     "Requests that had to wait for their turn.",
     "Requests that were told to slow down.",
-    "Bytes of bodies that were charged.",
+    "Bytes of bodies that were received and sent.",
 )
 
 

@@ -4,7 +4,8 @@
     await passage.wait()                      then it runs; passage.py tells the rest
     passage.end()                             once and for all, whatever happened; again is harmless
 
-Invariants: whoever got a passage ends it. A store whose tenants have sent nothing but the root's own requests pays one comparison for each. What a tenant is
+Invariants: whoever got a passage ends it. A store whose tenants have sent nothing but the root's own requests pays one comparison
+for each, and a tenant that is alone little more: its short requests are asked for by the batch. What a tenant is
 promised is what `Standings` last read: as old as the credential it was proved with, and read again twice a second for those
 that are at it. `START_MOST` requests begin in one turn of the loop while more tenants than one are at it: what is served from
 memory never waits for a device, so that a turn of the loop is what they share.
@@ -20,11 +21,11 @@ from collections.abc import Callable, MutableSequence
 
 from isotherm.clock import Clock
 from isotherm.errors import Denied, IsothermError, SlowDown
-from isotherm.tenancy.passage import ADMITTED, BYTES, COUNTED, REFUSED, WAITED, Lane, Passage
+from isotherm.tenancy.passage import COUNTED, REFUSED, WAITED, Free, Lane, Passage
 from isotherm.tenancy.qos import OWN, Budget, Contract, Node, Scheduler, Slots, State, Ticket
 from isotherm.tenancy.qos.scheduler import STARTS_ANY
 from isotherm.tenancy.roles import ROOT_TENANT
-from isotherm.tenancy.standing import Standings
+from isotherm.tenancy.standing import Line, Standings
 from isotherm.tenancy.tree import BARRED
 
 START_MOST = 4
@@ -32,6 +33,8 @@ REFRESH_S = 0.4
 WAIT_MOST_S = 30.0
 """Clients give up after a minute or so; one that is told to come back sooner does not ask in vain."""
 FORGOTTEN_AFTER_S = 60.0
+_BATCH_MOST = 64
+_BATCH_S = 0.01
 _LEAST_DELAY_S = 0.001
 _BREATH = 100
 """After so many tenants that were looked at, others have their turn."""
@@ -68,21 +71,29 @@ class Gate:
         self._waiting: dict[Passage, None] = {}
         self._sole: Lane | None = None
         self._crowded = False
+        self._alone: Lane | None = None
+        """The sole lane, while it has something left of a batch."""
         self._turning = False
         self._timer: asyncio.TimerHandle | None = None
         self._left: list[Node] = []
         """Nodes of lanes that were forgotten, or moved elsewhere."""
 
-    def admit(self, tenant: int, sent_bytes: int, *, reads: bool) -> Passage | None:
+    def admit(self, tenant: int, sent_bytes: int, *, reads: bool, short: bool = False) -> Passage | Free | None:
         """A request of a tenant whose credential has been proved; None where nobody shares with it.
 
         Args:
             sent_bytes: what has come of its body.
             reads: whether it asks for a body of a size that nobody knows yet.
+            short: nothing of its body is still to come.
 
         Raises:
             SlowDown: its limit is 0, or too many of its requests wait already.
         """
+        lane = self._alone
+        if lane is not None and lane.tenant == tenant and lane.left and short:
+            lane.left -= 1
+            lane.used = True
+            return lane.free
         lane = self._lanes.get(tenant)
         if lane is None or self._standings.lines.get(tenant, lane.line) is not lane.line:
             if tenant == ROOT_TENANT and not self._lanes:
@@ -90,18 +101,22 @@ class Gate:
             lane = self._adopt(tenant)
         if lane is not self._sole:
             self._meet(lane)
+        if short and lane.batch > 1 and not self._crowded and not self._waiting:
+            return self._grant(lane)
+        paid_bytes, size_bytes = lane.guess() if reads else (sent_bytes, sent_bytes)
+        return self.enter(lane, paid_bytes, size_bytes)
+
+    def enter(self, lane: Lane, paid_bytes: int, size_bytes: int, ops: int = 1) -> Passage:
+        """A passage of its own. Raises SlowDown."""
         lane.used = True
         if self._crowded and not self._turning:
             self._begin_turn()
-        paid_bytes, size_bytes = lane.guess() if reads else (sent_bytes, sent_bytes)
         counts = lane.counts
         try:
-            ticket = self.scheduler.admit(lane.node, 1, size_bytes, self._now_s())
+            ticket = self.scheduler.admit(lane.node, ops, size_bytes, self._now_s())
         except SlowDown:
             counts[REFUSED] += 1
             raise
-        counts[ADMITTED] += 1
-        counts[BYTES] += size_bytes
         lane.open += 1
         passage = Passage(self, lane, paid_bytes, ticket)
         if ticket.state is _WAITING:
@@ -110,6 +125,19 @@ class Gate:
             self.pump()
         return passage
 
+    def _grant(self, lane: Lane) -> Passage:
+        """Asks for a batch of short requests, of which this is the first."""
+        passage = self.enter(lane, 0, 0, lane.batch)
+        if passage.running:
+            self._use(passage)
+        return passage
+
+    def _use(self, passage: Passage) -> None:
+        """A batch has begun with its first request; the others are free, unless somebody else has come meanwhile."""
+        if not self._crowded:
+            passage.lane.left = passage.ticket.ops - 1
+            self._alone = passage.lane
+
     def lanes(self) -> list[Lane]:
         """Of the tenants that were at it lately."""
         return list(self._lanes.values())
@@ -117,7 +145,6 @@ class Gate:
     def charge(self, ticket: Ticket, size_bytes: int) -> bool:
         if self._crowded and not self._turning:
             self._begin_turn()
-        ticket.bearer.lane.counts[BYTES] += size_bytes
         if self.scheduler.charge(ticket, size_bytes, self._now_s()):
             return True
         self._waiting[ticket.bearer] = None
@@ -126,7 +153,6 @@ class Gate:
 
     def spend(self, passage: Passage, size_bytes: int) -> None:
         """For a passage that runs."""
-        passage.lane.counts[BYTES] += size_bytes
         self.scheduler.spend(passage.ticket, size_bytes, self._now_s())
 
     def rest(self, ticket: Ticket) -> None:
@@ -154,6 +180,8 @@ class Gate:
         for ticket in started:
             del self._waiting[ticket.bearer]
             ticket.bearer.wake()
+            if ticket.ops > 1:
+                self._use(ticket.bearer)
         if started and self._crowded and not self._turning:
             self._begin_turn()
         if self._timer is not None:
@@ -177,6 +205,7 @@ class Gate:
             self._crowded = True
             self.scheduler.starts = self._start_most
         self._sole = lane
+        self._alone = None
 
     def _begin_turn(self) -> None:
         self._turning = True
@@ -247,11 +276,13 @@ class Gate:
         node = self.scheduler.node(path)
         if lane is None:
             lane = self._lanes[tenant] = Lane(tenant, line, node, self._counters(tenant))
+            lane.free = Free(self, lane)
             lane.used_s = now_s
         else:
             if node is not lane.node:
                 self._left.append(lane.node)
             lane.line, lane.node = line, node
+        lane.batch, lane.left = _batch_of(line), 0
         if self._waiting:
             self.pump()
         return lane
@@ -284,3 +315,14 @@ class Gate:
 
 _ROOTS = Contract()
 """Of the root's own requests, which stand beside its tenants: an ordinary share, nothing promised."""
+
+
+def _batch_of(line: Line) -> int:
+    """So many requests at once as pass within a hundredth of a second: none of the limits can tell."""
+    batch = _BATCH_MOST
+    for _, contract in line:
+        if contract.bandwidth.limit is not None:
+            return 1
+        if contract.iops.limit is not None:
+            batch = min(batch, int(contract.iops.limit * _BATCH_S))
+    return max(batch, 1)

@@ -33,11 +33,29 @@ ADMITTED, WAITED, REFUSED, BYTES = range(4)
 class Lane:
     """A tenant as this process serves it."""
 
-    __slots__ = ("counts", "credit_bytes", "line", "node", "open", "tenant", "used", "used_s", "usual_bytes")
+    __slots__ = (
+        "batch",
+        "counts",
+        "credit_bytes",
+        "free",
+        "left",
+        "line",
+        "node",
+        "open",
+        "tenant",
+        "used",
+        "used_s",
+        "usual_bytes",
+    )
 
     def __init__(self, tenant: int, line: Line, node: Node, counts: MutableSequence[int] | memoryview) -> None:
         self.tenant = tenant
         self.counts = counts
+        self.batch = 1
+        """So many short requests are asked for at once while nobody else is at it."""
+        self.left = 0
+        """Of the last batch."""
+        self.free: Free | None = None
         self.line = line
         self.node = node
         self.open = 0
@@ -64,6 +82,31 @@ class Lane:
         self.usual_bytes += (min(size_bytes, _USUAL_MOST_BYTES) - self.usual_bytes) // 4
 
 
+class Free:
+    """The passage of short requests of a tenant that is alone, paid for by the batch: it never waits and holds nothing."""
+
+    __slots__ = ("_gate", "lane")
+
+    running = True
+
+    def __init__(self, gate: Gate, lane: Lane) -> None:
+        self._gate = gate
+        self.lane = lane
+
+    def joined(self) -> Passage:
+        """The request turned out to be a long one, and needs a passage of its own. Raises SlowDown."""
+        return self._gate.enter(self.lane, 0, 0)
+
+    async def wait(self) -> None:
+        return
+
+    def spend(self, size_bytes: int) -> None:
+        self.lane.learn(size_bytes)
+
+    def end(self) -> None:
+        return
+
+
 class Passage:
     """One request's way through the gate."""
 
@@ -84,6 +127,9 @@ class Passage:
     @property
     def waiting(self) -> bool:
         return self.ticket.state is _WAITING
+
+    def joined(self) -> Passage:
+        return self
 
     async def wait(self) -> None:
         """Until it runs. Raises SlowDown where that took too long, Denied where the tenant is served no more."""

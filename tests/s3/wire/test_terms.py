@@ -128,6 +128,7 @@ def test_a_moved_tenant_is_held_by_its_new_parents_limit():
         clients = await site.ask(*[GET] * 5)
         assert len(site.served) == 5
         site.promises.promise(TENANT, FREE, above=(("30", limited(iops=1)),))
+        await site.later(0.0)
         clients += await site.ask(*[GET] * 5)
         assert len(site.served) < 8
         site.promises.promise(TENANT, FREE, above=(("31", FREE),))

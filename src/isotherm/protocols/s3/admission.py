@@ -18,6 +18,7 @@ from isotherm.protocols.s3.parsing import Head, bucket_of_host, decoded, decoded
 from isotherm.protocols.s3.payload import check_for, without_aws_chunked
 from isotherm.protocols.s3.wire import Request
 from isotherm.tenancy.identity import NotAtHand
+from isotherm.tenancy.passage import Passage
 from isotherm.tenancy.roles import Role
 
 _EMPTY = Body(NoBody(), 0)
@@ -100,10 +101,11 @@ def _admit(endpoint: S3Endpoint, exchange: Exchange, head: Head, find: Find | No
         endpoint.owner_of(credential.tenant),
     )
     if endpoint.gate is not None:
-        sent_bytes = 0 if inlet is None else inlet.received
-        exchange.passage = endpoint.gate.admit(credential.tenant, sent_bytes, reads=head.method == "GET")
-        if inlet is not None:
-            inlet.passage = exchange.passage
+        sent_bytes, short = (0, True) if inlet is None else (inlet.received, inlet.complete)
+        passage = endpoint.gate.admit(credential.tenant, sent_bytes, reads=head.method == "GET", short=short)
+        exchange.passage = passage
+        if inlet is not None and isinstance(passage, Passage):
+            inlet.passage = passage
     return request
 
 

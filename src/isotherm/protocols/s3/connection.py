@@ -171,11 +171,11 @@ class S3Connection(Replaceable):
         self._task = start_eagerly(self._answer(exchange, request))
 
     async def _answer(self, exchange: Exchange, request: Request | Later) -> None:
-        self._outlet.begun = False
+        self._outlet.begun, self._outlet.passage = False, None
         try:
             if not isinstance(request, Request):
                 request = await request
-            passage = self._outlet.passage = exchange.passage
+            passage = exchange.passage
             if passage is not None and not passage.running:
                 self._regulate()
                 await passage.wait()
@@ -215,6 +215,8 @@ class S3Connection(Replaceable):
             if not exchange.wants_body(reply):
                 self._outlet.whole(self._head(exchange, reply), b"")
             elif isinstance(body, Ranged):
+                if exchange.passage is not None:
+                    exchange.passage = self._outlet.passage = exchange.passage.joined()
                 await self._outlet.ranged(self._head(exchange, reply), body)
             elif not isinstance(body, bytes):
                 length = reply.length

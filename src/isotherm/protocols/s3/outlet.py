@@ -128,6 +128,8 @@ class Outlet:
         """
         reading, offset, end = ranged.reading, ranged.offset, ranged.offset + ranged.length
         passage = self.passage
+        if passage is not None:
+            await passage.wait()
         while offset < end:
             length = min(SPAN_BYTES if passage is None else PIECE_BYTES, end - offset)
             while passage is not None and not passage.take(length, length):
