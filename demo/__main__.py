@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from demo import corpus
+from demo import corpus, neighbours
 from demo.chapters import Stage, add_tags, crash_during_upload, follow, look_around, mirror_with_rclone, prove
 from demo.screen import Screen
 from demo.server import Server, free_ports
@@ -71,6 +71,7 @@ def run(screen: Screen, *, keep: bool) -> None:
         look_around(stage)
         add_tags(stage)
         prove(stage)
+        stage.rates += neighbours.show(screen, isotherm, HOME)
         screen.table("Measured in this run, all clients on this machine", ("what", "rate", "how"), stage.rates)
         screen.say(f"The whole story took {time.monotonic() - began:.0f} s. What the server said: {server.log}")
         if keep:

@@ -30,11 +30,12 @@ class Server:
         data: the directory to serve, as it is given to the command.
         port: of S3; health, metrics and the feed are on `admin_port`.
         log: what it prints goes here.
+        options: further options of the command.
     """
 
-    def __init__(self, isotherm: Path, data: Path, port: int, admin_port: int, log: Path) -> None:
+    def __init__(self, isotherm: Path, data: Path, port: int, admin_port: int, log: Path, *options: str) -> None:
         self._command = [str(isotherm), "serve", "--data", str(data)]
-        self._command += ["--port", str(port), "--admin-port", str(admin_port)]
+        self._command += ["--port", str(port), "--admin-port", str(admin_port), *options]
         self.log = log
         self._supervisor: subprocess.Popen[bytes] | None = None
         self.endpoint = f"http://127.0.0.1:{port}"

@@ -46,6 +46,10 @@ class ServerSettings:
         hung_s: a process that has shown no life for so long is killed, and started again.
         log: least level of log lines: debug, info, warning or error.
         access_log: whether gateways write `log/access.log`.
+        qos: whether requests are held to the terms of their tenants.
+        qos_requests: requests of tenants that all gateways together may have under way, so that the others wait in the order
+            of what was promised to whom.
+        qos_mib: the same, in MiB of what they move.
     """
 
     host: str = "127.0.0.1"
@@ -59,6 +63,9 @@ class ServerSettings:
     hung_s: float = 60.0
     log: str = "info"
     access_log: bool = True
+    qos: bool = True
+    qos_requests: int = 64
+    qos_mib: int = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +282,9 @@ _READERS: Mapping[str, Callable[[str, object], object]] = {
     "hung_s": _seconds,
     "log": _word("debug", "info", "warning", "error"),
     "access_log": _switch,
+    "qos": _switch,
+    "qos_requests": _number(1, 100_000),
+    "qos_mib": _number(1, 1_000_000),
     "uploads_expire_days": _number(0, 36_500),
     "feed_retained": _number(1_000, 1_000_000_000),
 }

@@ -47,6 +47,14 @@ _AccessLog = Annotated[
         "--access-log/--no-access-log", help="Keep log/access.log.", rich_help_panel=_RUNNING, show_default="on"
     ),
 ]
+_Qos = Annotated[
+    bool | None,
+    typer.Option(
+        "--qos/--no-qos", help="Hold requests to their tenants' terms.", rich_help_panel=_RUNNING, show_default="on"
+    ),
+]
+_QosRequests = Annotated[str | None, _option("N", "Tenants' requests under way at once.", _RUNNING, "64")]
+_QosMib = Annotated[str | None, _option("MIB", "The same, by what they move.", _RUNNING, "64")]
 
 
 def serve(
@@ -69,6 +77,9 @@ def serve(
     uploads_expire_days: _Expire = None,
     log: _Log = None,
     access_log: _AccessLog = None,
+    qos: _Qos = None,
+    qos_requests: _QosRequests = None,
+    qos_mib: _QosMib = None,
 ) -> None:
     """Serve a store over S3, in the foreground, until Ctrl-C or SIGTERM."""
     given = dict(locals())

@@ -12,11 +12,12 @@ EXIT_CONFIGURATION = 78  # no restart can mend it
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What the supervisor tells a child. `names` are of all processes, in the order of their slots on the board."""
+    """What the supervisor tells a child. `names` are of all processes, in the order of their slots on the board; `ledger` is its descriptor."""
 
     names: tuple[str, ...]
     slot: int
     board: int
+    ledger: int
     listener: int | None
     program: str
     settings: object

@@ -50,7 +50,7 @@ def _config(duty: Duty, engines: Engines) -> uvicorn.Config:
     free_bytes = SystemDrive().free_bytes
     processes = dict(zip(duty.names, duty.board.slots, strict=True))
     readiness = Readiness(checks(engines, processes, free_bytes), duty.clock)
-    numbers = Numbers(duty.board, duty.names, __version__, engines, free_bytes, duty.clock)
+    numbers = Numbers(duty.board, duty.ledger, duty.names, __version__, engines, free_bytes, duty.clock)
     end = FeedEnd(lambda: engines.meta.feed_end(FEED))
     feed = FeedOverHttp(credentials, engines.space, end, duty.clock, duty.stopping)
     administration = Administration(Tenants(engines.meta, duty.clock), credentials, AuditLog(engines.meta))
@@ -58,7 +58,9 @@ def _config(duty: Duty, engines: Engines) -> uvicorn.Config:
     api = AdminApi(administration, credentials, recorder, duty.log, __version__)
     tls = duty.settings.server.tls
     return uvicorn.Config(
-        application(readiness, Exposition(numbers.gather), feed, api),
+        application(
+            readiness, Exposition(numbers.gather), Exposition(numbers.gather_of_tenants), credentials, feed, api
+        ),
         lifespan="off",
         log_config=None,
         access_log=False,

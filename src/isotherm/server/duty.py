@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from isotherm.clock import Clock, SystemClock
 from isotherm.devices.board import Board, Slot, State
+from isotherm.devices.ledger import Ledger
 from isotherm.devices.processes import Line, from_parent
 from isotherm.errors import Denied, Invalid, IsothermError, Misuse, NotPermitted, Unavailable
 from isotherm.ids import Ids, SystemIds
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from isotherm.store import Engines
 
 BEAT_S = 0.2
+_ALIVE = (State.SERVING, State.DRAINING)
 
 
 class Duty:
@@ -51,6 +53,12 @@ class Duty:
         self.gateways: list[Slot] = [
             slot for name, slot in zip(self.names, self.board.slots, strict=True) if name.startswith("gateway-")
         ]
+        self.ledger = Ledger(
+            assignment.ledger,
+            len(self.gateways),
+            min(assignment.slot, len(self.gateways) - 1),  # gateways come first; the others only read
+            lambda slot: self.gateways[slot].state in _ALIVE,
+        )
         self.listener = assignment.listener
         self.stopping = asyncio.Event()
         self.grace_s = 0.0

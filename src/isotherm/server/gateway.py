@@ -27,7 +27,9 @@ from isotherm.server import root_credentials
 from isotherm.server.duty import Duty, open_engines, run
 from isotherm.server.listening import tls_context
 from isotherm.store import Engines
+from isotherm.tenancy.gate import Gate
 from isotherm.tenancy.identity import Credentials
+from isotherm.tenancy.qos import Budget
 
 SWEEP_S = 10.0
 SILENT_MS = 1_000
@@ -57,7 +59,22 @@ def connections_most(descriptors: int) -> int:
     return min(S3Settings().connections_most, descriptors // 3)
 
 
-def _endpoint(duty: Duty, engines: Engines, credentials: Credentials) -> S3Endpoint:
+def _gate(duty: Duty, credentials: Credentials) -> Gate | None:
+    server = duty.settings.server
+    budget = Budget(server.qos_requests, server.qos_mib << 20)
+    if not server.qos:
+        return None
+    ledger = duty.ledger
+    return Gate(
+        budget,
+        credentials.standings,
+        duty.clock,
+        ledger if ledger.count > 1 else None,
+        counters=lambda tenant: ledger.counted(ledger.own, ledger.row_of(tenant)),
+    )
+
+
+def _endpoint(duty: Duty, engines: Engines, credentials: Credentials, gate: Gate | None) -> S3Endpoint:
     server = duty.settings.server
     log = AppendedFile(engines.directory.access_log, duty.clock) if server.access_log else None
     return S3Endpoint(
@@ -71,6 +88,7 @@ def _endpoint(duty: Duty, engines: Engines, credentials: Credentials) -> S3Endpo
         log=duty.log,
         counters=Counters(duty.slot.cells(CELLS)),
         access_log=AccessLog(log) if log else None,
+        gate=gate,
     )
 
 
@@ -80,9 +98,11 @@ async def work(duty: Duty) -> None:
     credentials = Credentials(engines.meta, engines.keys, duty.clock, duty.ids)
     told = await _told(duty, engines, credentials)
     assert duty.listener is not None
+    gate = _gate(duty, credentials)
+    keeping = asyncio.create_task(gate.keep()) if gate is not None else None
     with socket.socket(fileno=duty.listener) as listener:
         gateway = Gateway(
-            _endpoint(duty, engines, credentials),
+            _endpoint(duty, engines, credentials, gate),
             listener,
             tls=tls,
             may_accept=functools.partial(may_accept, duty) if len(duty.gateways) > 1 else None,
@@ -98,6 +118,8 @@ async def work(duty: Duty) -> None:
         await asyncio.sleep(0)  # now it accepts no more
     if not await draining:
         duty.log.warning("connections were cut off: they did not end in time")
+    if keeping is not None:
+        keeping.cancel()
     await asyncio.to_thread(engines.close)
 
 

@@ -8,16 +8,28 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from heapq import nlargest
 from pathlib import Path
 
 from isotherm.clock import Clock
 from isotherm.devices.board import Board, Slot
+from isotherm.devices.ledger import Ledger
 from isotherm.devices.processes import memory_bytes
 from isotherm.protocols.s3.counters import BUCKETS_US, CELLS, CLASSES, Counters
 from isotherm.server.checks import lives
 from isotherm.server.mover import COUNTED
 from isotherm.store import Engines
 from isotherm.telemetry import Distributed, Measured
+from isotherm.tenancy.passage import COUNTED as COUNTED_OF_TENANTS
+
+TENANTS_TOLD = 100
+"""Labels must be bounded: whoever scrapes keeps a series for each."""
+_MEANINGS = (
+    "Requests that were let to the store, at once or after a wait.",
+    "Requests that had to wait for their turn.",
+    "Requests that were told to slow down.",
+    "Bytes of bodies that were received and sent.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +37,17 @@ class Numbers:
     """`names` are of all processes by their slots on the board; the last is the supervisor's."""
 
     board: Board
+    ledger: Ledger
     names: tuple[str, ...]
     program: str
     engines: Engines
     free_bytes: Callable[[Path], int]
     clock: Clock
+
+    def gather_of_tenants(self) -> Iterator[Measured | Distributed]:
+        """The same, and what is counted of tenants: of the busiest by their ids, of the rest together."""
+        yield from self.gather()
+        yield from _by_tenant(self.ledger)
 
     def gather(self) -> Iterator[Measured | Distributed]:
         processes = dict(zip(self.names, self.board.slots, strict=True))
@@ -81,6 +99,20 @@ class Numbers:
             "gauge",
             [({"process": name}, memory_bytes(slot.pid)) for name, slot in processes.items()],
         )
+
+
+def _by_tenant(ledger: Ledger) -> Iterator[Measured]:
+    def summed(row: int | None) -> tuple[int, ...]:
+        return tuple(map(sum, zip(*(ledger.counted(slot, row) for slot in range(ledger.count)), strict=True)))
+
+    counts = {str(tenant): summed(row) for row, tenant in enumerate(ledger.tenants())}
+    busiest = nlargest(TENANTS_TOLD, counts, key=lambda tenant: counts[tenant])
+    others = [counts[tenant] for tenant in counts.keys() - set(busiest)]
+    told = {tenant: counts[tenant] for tenant in busiest}
+    told["other"] = tuple(map(sum, zip(summed(None), *others, strict=True)))
+    for at, (what, meaning) in enumerate(zip(COUNTED_OF_TENANTS, _MEANINGS, strict=True)):
+        values = [({"tenant": tenant}, count[at]) for tenant, count in told.items()]
+        yield Measured(f"isotherm_tenant_{what}", meaning, "counter", values)
 
 
 def _summed(gateways: Mapping[str, Slot]) -> Counters:

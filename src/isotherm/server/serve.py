@@ -15,6 +15,7 @@ from isotherm.devices import locks
 from isotherm.devices.board import create_board
 from isotherm.devices.directory import DataDirectory, is_data_directory, open_directory
 from isotherm.devices.drive import SystemDrive, explain
+from isotherm.devices.ledger import create_ledger
 from isotherm.devices.processes import raise_descriptor_limit
 from isotherm.errors import Unavailable
 from isotherm.ids import Ids, SystemIds
@@ -123,13 +124,14 @@ class _Serving:
         posts = self._posts()
         self._names = (*(post.name for post in posts), SUPERVISOR)
         self._board = create_board(len(self._names))
+        self._ledger = create_ledger(self._settings.server.gateways)
         supervisor = Supervisor(
             posts,
             self._board,
             self._assignment,
             self._clock,
             self._log,
-            shared=[self._server_lock.descriptor],
+            shared=[self._server_lock.descriptor, self._ledger],
             grace_s=self._settings.server.drain_s,
             hung_s=self._settings.server.hung_s,
             ready=self._announce,
@@ -156,6 +158,7 @@ class _Serving:
             names=self._names,
             slot=slot,
             board=self._board.descriptor,
+            ledger=self._ledger,
             listener=post.listener,
             program=self._program,
             settings=encode(self._settings),

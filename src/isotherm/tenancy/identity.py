@@ -60,7 +60,7 @@ class Credentials(Register):
 
     def __init__(self, meta: Meta, keys: KeyStore, clock: Clock, ids: Ids) -> None:
         super().__init__(meta, keys, clock, ids)
-        self._standings = Standings(meta, clock)
+        self.standings = Standings(meta, clock)
         self._known: dict[str, _Known] = {}
         self._unknown: dict[str, float] = {}
         self._under_way: dict[str, asyncio.Task[Credential | None]] = {}
@@ -166,7 +166,7 @@ class Credentials(Register):
                 self._remember_unknown(access_key, now_s)
                 return None
             credential = Credential(access_key, secret, row.tenant, row.roles)
-        standing, since_s = await self._standings.of(row.tenant)
+        standing, since_s = await self.standings.of(row.tenant)
         if standing is not credential.standing:
             credential = replace(credential, standing=standing)
         if access_key not in self._known:

@@ -1,7 +1,8 @@
-"""Whether a tenant's credentials are served: its own state and those of all above it, never older than it says.
+"""Where a tenant stands: its own state and those of all above it, and what each of them is promised; never older than it says.
 
 Asked for by `identity.Credentials` when it looks a credential up. Rows that are shared, as those of ancestors are, are read
-at most four times a second however many credentials ask. The root is never suspended, so it is not read.
+at most four times a second however many credentials ask. The root is never suspended, so it is not read; nor do its terms
+bind anybody's requests: they say what it may promise.
 
 For one loop's thread, or a program without one.
 """
@@ -14,11 +15,18 @@ from isotherm.clock import Clock
 from isotherm.errors import Corrupt, Unsupported
 from isotherm.meta.port import Reader
 from isotherm.tenancy import tree_record as record
+from isotherm.tenancy.contracting import contract_of
+from isotherm.tenancy.qos import Contract
 from isotherm.tenancy.roles import ROOT_TENANT
 from isotherm.tenancy.tree import DEPTH_MOST, TenantState, worst
 
 SHARED_S = 0.25
 KNOWN_MOST = 10_000
+LINES_MOST = 4 * KNOWN_MOST
+"""Far more than tenants can be looked up within the second that an answer is good for: no line is dropped while in use."""
+
+Line = tuple[tuple[str, Contract], ...]
+"""From the root's child down to a tenant: the id of each as text, and its contract. Ids, as names change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,11 @@ class _Known:
     read_s: float
     parent: int
     state: TenantState
+    contract: Contract
+    stored: bytes | None
+
+
+_NOBODY = _Known(0.0, 0, TenantState.ERASED, Contract(), None)
 
 
 class Standings:
@@ -35,40 +48,56 @@ class Standings:
         self._reader = reader
         self._clock = clock
         self._known: dict[int, _Known] = {}
+        self.lines: dict[int, Line] = {}
+        """Those last told of, the latest at the end. One that has not changed is the same object as before."""
 
     async def of(self, tenant: int) -> tuple[TenantState, float]:
-        """The effective state, and the monotonic time since when it is known: of its oldest part.
+        """The effective state, and the monotonic time since when it is known: of its oldest part. Keeps its line.
 
         A tenant that is not there, or whose rows cannot be read, counts as erased: nobody is served for it. Raises what
         the store raises.
         """
         since_s = self._clock.monotonic()
         states: list[TenantState] = []
+        line: list[tuple[str, Contract]] = []
         at = tenant
         while at != ROOT_TENANT:
             known = await self._node(at)
             states.append(known.state)
+            line.append((str(at), known.contract))
             since_s = min(since_s, known.read_s)
             if not known.parent or len(states) > DEPTH_MOST:
                 states.append(TenantState.ERASED)
                 break
             at = known.parent
+        else:
+            if line:
+                self._keep(tenant, tuple(reversed(line)))
         return worst(states), since_s
+
+    def _keep(self, tenant: int, line: Line) -> None:
+        before = self.lines.pop(tenant, None)
+        while len(self.lines) >= LINES_MOST:
+            del self.lines[next(iter(self.lines))]
+        self.lines[tenant] = before if before == line else line
 
     async def _node(self, tenant: int) -> _Known:
         now_s = self._clock.monotonic()
-        known = self._known.get(tenant)
-        if known is not None and now_s - known.read_s < SHARED_S:
-            return known
+        before = self._known.pop(tenant, _NOBODY)
+        if before is not _NOBODY and now_s - before.read_s < SHARED_S:
+            self._known[tenant] = before
+            return before
         stored = await self._reader.get(record.node_row(tenant))
-        parent, state = 0, TenantState.ERASED
-        if stored is not None:
+        parent, state, contract = 0, TenantState.ERASED, before.contract
+        if stored is not None and stored == before.stored:
+            parent, state = before.parent, before.state
+        elif stored is not None:
             try:
                 node = record.unpack(stored)
-                parent, state = node.parent, node.state
+                parent, state, contract = node.parent, node.state, contract_of(node)
             except (Corrupt, Unsupported):
                 pass
         while len(self._known) >= KNOWN_MOST:
             del self._known[next(iter(self._known))]
-        self._known[tenant] = known = _Known(now_s, parent, state)
+        self._known[tenant] = known = _Known(now_s, parent, state, contract, stored)
         return known

@@ -1,8 +1,8 @@
 """What a node of the tree is promised and held to: capacity, IOPS, bandwidth, latency. Pure; any thread.
 
 A *reservation* and the capacity are promises: what they name is there whatever others do (promises.py keeps their sums). A
-*limit* is never exceeded, and a *share* weighs what is left between siblings. All are stored, and none of them is
-enforced on requests yet.
+*limit* is never exceeded, and a *share* weighs what is left between siblings. Those of IOPS and bandwidth, and the latency,
+act on requests over S3 (contracting.py, gate.py); capacity and objects are stored, and not enforced on requests yet.
 """
 
 from __future__ import annotations

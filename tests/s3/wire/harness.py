@@ -23,6 +23,7 @@ from isotherm.protocols.s3.roster import Roster
 from isotherm.protocols.s3.wire import Reply
 from isotherm.telemetry import Log
 from isotherm.tenancy.identity import Credential
+from isotherm.tenancy.tree import TenantState
 
 ACCESS, SECRET, TENANT = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", 7
 DATE = "20231114T221320Z"  # what a VirtualClock begins with
@@ -33,10 +34,31 @@ class Keys:
     """Credentials that a test may change."""
 
     def __init__(self):
-        self.active = {ACCESS: Credential(ACCESS, SECRET, TENANT)}
+        self.active = {
+            ACCESS: Credential(ACCESS, SECRET, TENANT),
+            OTHER_ACCESS: Credential(OTHER_ACCESS, SECRET, OTHER),
+        }
 
     def find(self, access_key):
         return self.active.get(access_key)
+
+
+OTHER_ACCESS, OTHER = "AKIDNEIGHBOUR", 9
+
+
+class Promises:
+    """What tenants are promised, and how they stand, as a test says; in the place of what is read from a store."""
+
+    def __init__(self, **contracts):
+        self.lines, self.states = {}, {}
+        for name, contract in contracts.items():
+            self.promise(int(name.removeprefix("t")), contract)
+
+    def promise(self, tenant, contract, above=()):
+        self.lines[tenant] = (*above, (str(tenant), contract))
+
+    async def of(self, tenant):
+        return self.states.get(tenant, TenantState.ACTIVE), 0.0
 
 
 def render(error, facts):
@@ -137,6 +159,7 @@ class Wire:
     clock: VirtualClock = field(default_factory=VirtualClock)
     said: list = field(default_factory=list)
     lines: io.BytesIO = field(default_factory=io.BytesIO)
+    gate: object = None
 
     def __post_init__(self):
         self.counters = Counters()
@@ -154,6 +177,7 @@ class Wire:
             log=Log("test", self.clock, write=self.said.append),
             counters=self.counters,
             access_log=self.access_log,
+            gate=self.gate,
         )
 
     def connection(self):

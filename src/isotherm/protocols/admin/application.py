@@ -2,7 +2,7 @@
 
 Below /v1 lies the administrative API (rest.py) and the feed. /healthz answers while the process lives. /readyz is 200 when the server can do what clients ask, else 503 with the
 reasons. /metrics is for Prometheus, /v1/feed for followers. All below /v1 asks who one is, but for the API's own description; the
-others tell nothing of tenants, keys or objects.
+others tell nothing of tenants, keys or objects, unless /metrics is asked by one who signs in as the root's admin or auditor.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
+from isotherm.errors import Denied
+from isotherm.protocols.admin.authentication import CHALLENGE, Credentials, NotSignedIn, authenticate
 from isotherm.protocols.admin.feed import FeedOverHttp
 from isotherm.protocols.admin.health import Readiness
 from isotherm.protocols.admin.metrics import Exposition
 from isotherm.protocols.admin.rest import AdminApi
+from isotherm.tenancy.roles import ROOT_TENANT, Role
 
 _WELCOME = """Isotherm: the administrative port. S3 is on the other one.
 
@@ -30,7 +33,16 @@ _WELCOME = """Isotherm: the administrative port. S3 is on the other one.
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-def application(readiness: Readiness, exposition: Exposition, feed: FeedOverHttp, api: AdminApi) -> Starlette:
+def application(
+    readiness: Readiness,
+    exposition: Exposition,
+    of_tenants: Exposition,
+    credentials: Credentials,
+    feed: FeedOverHttp,
+    api: AdminApi,
+) -> Starlette:
+    """`exposition` is for anybody, `of_tenants` for those alone who may look at all tenants."""
+
     async def welcome(request: Request) -> Response:
         return PlainTextResponse(_WELCOME)
 
@@ -43,7 +55,17 @@ def application(readiness: Readiness, exposition: Exposition, feed: FeedOverHttp
         return Response(json.dumps(body, indent=2) + "\n", 200 if health.ready else 503, _NO_STORE, "application/json")
 
     async def metrics(request: Request) -> Response:
-        body, media_type = exposition.render(request.headers.get("accept", ""))
+        shown = exposition
+        authorization = request.headers.get("authorization")
+        if authorization is not None:
+            try:
+                await _demand_auditor(authorization, credentials)
+            except NotSignedIn:
+                return PlainTextResponse("sign in\n", 401, {**_NO_STORE, "WWW-Authenticate": CHALLENGE})
+            except Denied as error:
+                return PlainTextResponse(f"{error}\n", 403, _NO_STORE)
+            shown = of_tenants
+        body, media_type = shown.render(request.headers.get("accept", ""))
         return Response(body, media_type=media_type, headers=_NO_STORE)
 
     return Starlette(
@@ -56,3 +78,11 @@ def application(readiness: Readiness, exposition: Exposition, feed: FeedOverHttp
             Mount("/v1", api),
         ]
     )
+
+
+async def _demand_auditor(authorization: str, credentials: Credentials) -> None:
+    """Raises Denied for all but the root's admins and auditors, and what looking a credential up raises."""
+    credential = await authenticate(authorization, credentials)
+    credential.demand_served()
+    if credential.tenant != ROOT_TENANT or not credential.roles & {Role.ADMIN, Role.AUDITOR}:
+        raise Denied("The numbers of all tenants are for the root's admins and auditors.")

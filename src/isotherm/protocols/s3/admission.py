@@ -1,4 +1,7 @@
-"""From a head to an authenticated request: at once, or after the store has been asked for a credential. On one loop's thread."""
+"""From a head to an authenticated request: at once, or after the store has been asked for a credential. On one loop's thread.
+
+Whoever has proved who he is asks at the gate, too, where the process has one: `Exchange.passage`, which may have to wait.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from isotherm.protocols.s3.parsing import Head, bucket_of_host, decoded, decoded
 from isotherm.protocols.s3.payload import check_for, without_aws_chunked
 from isotherm.protocols.s3.wire import Request
 from isotherm.tenancy.identity import NotAtHand
+from isotherm.tenancy.passage import Passage
 from isotherm.tenancy.roles import Role
 
 _EMPTY = Body(NoBody(), 0)
@@ -96,6 +100,12 @@ def _admit(endpoint: S3Endpoint, exchange: Exchange, head: Head, find: Find | No
         proof.region,
         endpoint.owner_of(credential.tenant),
     )
+    if endpoint.gate is not None:
+        sent_bytes, short = (0, True) if inlet is None else (inlet.received, inlet.complete)
+        passage = endpoint.gate.admit(credential.tenant, sent_bytes, reads=head.method == "GET", short=short)
+        exchange.passage = passage
+        if inlet is not None and isinstance(passage, Passage):
+            inlet.passage = passage
     return request
 
 

@@ -4,7 +4,7 @@ A state machine between four parties: the transport (asyncio.Protocol), the head
 which runs as a coroutine whose first step is taken at once. Invariants:
 
 - at most one `Exchange` is under way; the next head is read only when its reply has been handed over and its body has ended;
-- reading stops while more than a bound lies ahead of a verb or of the next head;
+- reading stops while more than a bound lies ahead of a verb or of the next head, or a body's verb waits for its turn;
 - once where the next request begins is in doubt, the connection ends after the reply under way;
 - a reply that has begun and cannot be ended breaks the connection off: a reader never takes a part for the whole.
 
@@ -171,9 +171,16 @@ class S3Connection(Replaceable):
         self._task = start_eagerly(self._answer(exchange, request))
 
     async def _answer(self, exchange: Exchange, request: Request | Later) -> None:
-        self._outlet.begun = False
+        self._outlet.begun, self._outlet.passage = False, None
         try:
-            reply = await self._endpoint.dispatch(request if isinstance(request, Request) else await request)
+            if not isinstance(request, Request):
+                request = await request
+            passage = exchange.passage
+            if passage is not None and not passage.running:
+                self._regulate()
+                await passage.wait()
+                self._regulate()
+            reply = await self._endpoint.dispatch(request)
             body = reply.body
             if isinstance(body, Ranged) and body.length <= WHOLE_BYTES_MOST and exchange.wants_body(reply):
                 try:
@@ -183,6 +190,8 @@ class S3Connection(Replaceable):
                     body.reading.close()
             if not isinstance(reply.body, bytes):
                 await self._stream(exchange, reply)
+            elif passage is not None and reply.body:
+                passage.spend(len(reply.body))
         except asyncio.CancelledError:
             self._broken(exchange)
             raise
@@ -206,6 +215,8 @@ class S3Connection(Replaceable):
             if not exchange.wants_body(reply):
                 self._outlet.whole(self._head(exchange, reply), b"")
             elif isinstance(body, Ranged):
+                if exchange.passage is not None:
+                    exchange.passage = self._outlet.passage = exchange.passage.joined()
                 await self._outlet.ranged(self._head(exchange, reply), body)
             elif not isinstance(body, bytes):
                 length = reply.length
@@ -302,10 +313,8 @@ class S3Connection(Replaceable):
         """Read from the socket only while there is room for it."""
         settings = self._endpoint.settings
         inlet = self._receiving
-        room = len(self._ahead) <= settings.pipelined_bytes_most and (
-            inlet is None
-            or inlet.ahead <= (settings.body_bytes_ahead if self._reading else settings.body_bytes_ahead // 2)
-        )
+        most = settings.body_bytes_ahead if self._reading else settings.body_bytes_ahead // 2
+        room = len(self._ahead) <= settings.pipelined_bytes_most and (inlet is None or inlet.may_grow(most))
         if room != self._reading and not self._half_closed and not self._transport.is_closing():
             self._reading = room
             if room:
@@ -367,13 +376,8 @@ class S3Connection(Replaceable):
         sent = (self._outlet.sent, self._transport.get_write_buffer_size())
         answering, receiving = self._exchange is not None, self._receiving
         self._vigil.watch(now, sent if unsent else None, answering=answering)
-        doing = Doing(
-            ending=self._ending,
-            answering=answering,
-            body_awaited=receiving is not None and receiving.waiting,
-            draining=receiving is not None,
-            half_closed=self._half_closed,
-        )
+        awaited = receiving is not None and receiving.waiting
+        doing = Doing(self._ending, answering, awaited, receiving is not None, self._half_closed)
         verdict = judge(self._vigil.lasting(now), doing, settings)
         if verdict is not Verdict.GO_ON:
             self._carry_out(verdict)

@@ -23,6 +23,7 @@ from isotherm.protocols.s3.receiving import Buffers
 from isotherm.protocols.s3.turn import Turn
 from isotherm.protocols.s3.wire import Facts, Reply, Request
 from isotherm.telemetry import Log
+from isotherm.tenancy.gate import Gate
 
 Dispatch = Callable[[Request], Coroutine[Any, Any, Reply]]
 RenderError = Callable[[BaseException, Facts], Reply]
@@ -40,6 +41,7 @@ class S3Endpoint:
         owner_of: a tenant's name, which S3 calls the owner's id.
         dispatch: the router; raises `IsothermError` for what it refuses.
         render_error: makes the reply of any exception, for a request of which `Facts` tells what is known.
+        gate: whom requests wait for their turn; None: they do not.
         log: for errors that are nobody's fault but ours.
     """
 
@@ -57,12 +59,14 @@ class S3Endpoint:
         counters: Counters,
         access_log: AccessLog | None = None,
         owner_of: Callable[[int], str] = str,
+        gate: Gate | None = None,
     ) -> None:
         self.authenticator = Authenticator(credentials, settings.skew_s, settings.domains)
         self.space_of = space_of
         self.owner_of = owner_of
         self.dispatch = dispatch
         self.render_error = render_error
+        self.gate = gate
         self.settings = settings
         self.clock = clock
         self.log = log

@@ -11,6 +11,8 @@ otherwise.
 
 from __future__ import annotations
 
+from math import ceil
+
 from isotherm import errors
 from isotherm.errors import IsothermError
 from isotherm.objects.model import NULL_VERSION, Version
@@ -137,7 +139,8 @@ def render_error(error: BaseException, facts: Facts) -> Reply:
     headers = _headers(status, detail)
     if isinstance(error, errors.Retry):
         after_s = RETRY_AFTER_FULL_S if isinstance(error, errors.NoSpace) else RETRY_AFTER_S
-        headers.append(("Retry-After", str(detail.get("retry_after_s", after_s))))
+        told_s = detail.get("retry_after_s")
+        headers.append(("Retry-After", str(ceil(told_s) if isinstance(told_s, int | float) else after_s)))
     if status == 304 or facts.method == "HEAD":
         return Reply(status, headers, code=code)
     told = {name: str(value) for name, value in detail.items() if name[:1].isupper() and value is not None}

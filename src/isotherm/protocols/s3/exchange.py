@@ -9,6 +9,7 @@ from isotherm.protocols.s3.inlet import Inlet
 from isotherm.protocols.s3.parsing import Head
 from isotherm.protocols.s3.reply_head import has_body
 from isotherm.protocols.s3.wire import Facts, Reply, Request
+from isotherm.tenancy.passage import ADMITTED, BYTES, Free, Passage
 
 CLIENT_GONE = 499
 _TEXT_MOST = 1_024  # of a field in the access log
@@ -27,6 +28,7 @@ class Exchange:
         "inlet",
         "key",
         "now_ms",
+        "passage",
         "request",
         "sent_before",
         "started",
@@ -42,6 +44,7 @@ class Exchange:
         self.request: Request | None = None
         self.tenant: int | None = None
         self.inlet: Inlet | None = None
+        self.passage: Passage | Free | None = None
         self.expects = False
         self.access_key = self.bucket = self.key = ""
 
@@ -64,6 +67,8 @@ class Exchange:
 
     def end(self, endpoint: S3Endpoint, remote: str, status: int, code: str, sent: int) -> None:
         """It has ended so, and will be counted and logged. `status` 499: the connection ended before the reply did."""
+        if self.passage is not None:
+            self.passage.end()
         self._outcome = (endpoint, remote, status, code, sent - self.sent_before)
         endpoint.turn.ended(self)
 
@@ -75,6 +80,10 @@ class Exchange:
         received = inlet.received if inlet is not None else 0
         operation = request.operation if request is not None else ""
         kind = BROKEN if status == CLIENT_GONE else max(status // 100 - 2, 0)
+        if self.passage is not None:
+            counts = self.passage.lane.counts
+            counts[ADMITTED] += 1
+            counts[BYTES] += received + sent
         endpoint.counters.count(operation, kind, received, sent, microseconds)
         log = endpoint.access_log
         if log is None:

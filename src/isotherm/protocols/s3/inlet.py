@@ -2,7 +2,8 @@
 
 The connection feeds what arrives; the verb takes pieces through the asynchronous iterator, which checks them on the way
 (payload.py) and raises what is wrong with the body before it ends. Between the two lies a bounded queue: the connection
-stops reading while `ahead` is over its bound. On one loop's thread.
+stops reading while `ahead` is over its bound. Pieces wait for their turn at the gate; while the client is waited for the
+request holds nothing there. On one loop's thread.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from isotherm.protocols.s3.framing import ChunkFraming, LengthFraming
 from isotherm.protocols.s3.payload import Check, HashCheck
 from isotherm.segments.port import Buffer, Witness
+from isotherm.tenancy.passage import Passage
 
 _SMALL_BYTES = 16 << 10
 
@@ -39,6 +41,7 @@ class Inlet:
         "ahead",
         "check",
         "complete",
+        "passage",
         "received",
         "waiting",
     )
@@ -57,6 +60,7 @@ class Inlet:
         self.ahead = 0
         self.check: Check | None = None
         self.complete = False
+        self.passage: Passage | None = None
         self.received = 0
         self.waiting = False
 
@@ -71,6 +75,10 @@ class Inlet:
     def looked_at_whole(self) -> bool:
         """Whether pieces reach the verb as they arrive, however long they are."""
         return self.check is None or isinstance(self.check, HashCheck)
+
+    def may_grow(self, bytes_most: int) -> bool:
+        """Whether more of it is wanted: its queue has room, and its verb does not wait for its turn."""
+        return self.ahead <= bytes_most and (self.passage is None or not self.passage.waiting)
 
     def feed(self, data: Buffer) -> Buffer | None:
         """Take what belongs to the body; the rest of `data` when it has ended, else None.
@@ -127,6 +135,10 @@ class Inlet:
             if self._checked:
                 return self._checked.popleft()
             if self._queue:
+                passage = self.passage
+                if passage is not None and not passage.take(len(self._queue[0]), self.ahead):
+                    await passage.wait()
+                    continue
                 piece = self._queue.popleft()
                 self.ahead -= len(piece)
                 self._taken()
@@ -164,6 +176,8 @@ class Inlet:
 
     async def _more(self) -> None:
         self._demanded()
+        if self.passage is not None:
+            self.passage.rest()
         self._waiter = asyncio.get_running_loop().create_future()
         self.waiting = True
         try:

@@ -3,6 +3,8 @@
 Everything that the connection sends passes through here, in order: a whole reply is held until the turn's end (turn.py), and
 goes out before anything that is written after it.
 
+A long range asks at the gate for each piece (`passage`), and holds nothing there while the client is waited for.
+
 `begun` tells whether bytes of the reply under way have been handed over: until then an error can still be told as one.
 """
 
@@ -16,6 +18,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from isotherm.protocols.s3.sendfile import Sendfile
 from isotherm.protocols.s3.turn import Turn
 from isotherm.protocols.s3.wire import Ranged
+from isotherm.tenancy.passage import Passage
 
 WHOLE_BYTES_MOST = 64 << 10  # a range up to here is sent as one piece with its head: sendfile costs more
 SPAN_BYTES = 4 << 20  # what is asked for at once: the whole of a longer range seldom lies in one extent
@@ -40,6 +43,7 @@ class Outlet:
         "_turn",
         "begun",
         "lost",
+        "passage",
         "sent",
     )
 
@@ -55,6 +59,7 @@ class Outlet:
         self._drained: asyncio.Future[None] | None = None
         self.begun = False
         self.lost = False
+        self.passage: Passage | None = None
         self.sent = 0
 
     @property
@@ -122,8 +127,13 @@ class Outlet:
             IsothermError: it cannot be read.
         """
         reading, offset, end = ranged.reading, ranged.offset, ranged.offset + ranged.length
+        passage = self.passage
+        if passage is not None:
+            await passage.wait()
         while offset < end:
-            length = min(SPAN_BYTES, end - offset)
+            length = min(SPAN_BYTES if passage is None else PIECE_BYTES, end - offset)
+            while passage is not None and not passage.take(length, length):
+                await passage.wait()
             found = None if self._secure else reading.sendable(offset, length)
             if found is None and length > PIECE_BYTES:
                 length = PIECE_BYTES
@@ -143,7 +153,13 @@ class Outlet:
         self.sent += len(piece)
         self._transport.writelines((head, b"%x\r\n" % len(piece), piece, b"\r\n") if chunked else (head, piece))
         if self._paused or self.lost:
+            self._rest()
             await self.drain()
+
+    def _rest(self) -> None:
+        """The client is waited for."""
+        if self.passage is not None:
+            self.passage.rest()
 
     async def pieces(
         self, head: bytes, pieces: AsyncIterator[bytes], *, chunked: bool, length: int | None = None
@@ -177,7 +193,7 @@ class Outlet:
         """By sendfile, past the transport, once that has nothing left to write."""
         self.flush()
         peer = socket.fromfd(self._transport.get_extra_info("socket").fileno(), -1, -1)
-        sending = Sendfile(peer, head, os.dup(descriptor), offset, length, self._count)
+        sending = Sendfile(peer, head, os.dup(descriptor), offset, length, self._count, self._rest)
         self._sending = True
         try:
             await self._emptied()

@@ -25,6 +25,7 @@ class Sendfile:
         peer: a duplicate of the connection's socket: the loop watches it beside the transport's own.
         file: a descriptor.
         sent: called with each number of bytes that went out.
+        stalled: called when the client must take some before more can be sent.
     """
 
     __slots__ = (
@@ -39,11 +40,19 @@ class Sendfile:
         "_probe",
         "_remaining",
         "_sent",
+        "_stalled",
         "_watching",
     )
 
     def __init__(
-        self, peer: socket.socket, head: bytes, file: int, offset: int, length: int, sent: Callable[[int], None]
+        self,
+        peer: socket.socket,
+        head: bytes,
+        file: int,
+        offset: int,
+        length: int,
+        sent: Callable[[int], None],
+        stalled: Callable[[], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         peer.setblocking(False)
@@ -53,6 +62,7 @@ class Sendfile:
         self._offset = offset
         self._remaining = length
         self._sent = sent
+        self._stalled = stalled
         self._probe = [bytearray(1)]
         self._watching = False
         self._aloft = False  # a thread is sending
@@ -103,7 +113,7 @@ class Sendfile:
                     return
                 self._account(self._send(window))
         except BlockingIOError:
-            self._watch(True)
+            self._wait()
         except Exception as error:
             self._end(error)
         else:
@@ -123,7 +133,7 @@ class Sendfile:
         try:
             self._account(sending.result())
         except BlockingIOError:
-            self._watch(True)
+            self._wait()
         except Exception as error:
             self._end(error)
         else:
@@ -136,9 +146,13 @@ class Sendfile:
         self._remaining -= size
         self._sent(size)
 
+    def _wait(self) -> None:
+        self._watch(True)
+        self._stalled()
+
     def _go_on(self) -> None:
         if self._remaining:
-            self._watch(True)
+            self._wait()
         else:
             self._end(None)
 

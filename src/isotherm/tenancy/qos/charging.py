@@ -71,6 +71,25 @@ def pass_path(ticket: Ticket, now_s: float, burst_s: float) -> None:
         at = at.parent
 
 
+def spend_path(ticket: Ticket, size_bytes: int, now_s: float, burst_s: float, *, contended: bool) -> None:
+    """Charges bytes that a running request has moved beyond what it asked for: limits always, the rest where others wait."""
+    at = ticket.node
+    while at.parent is not None:
+        terms, account = at.terms, at.account
+        if terms.limits:
+            at.limit(0, size_bytes, now_s, burst_s)
+            if account is not None:
+                account.add(LIMIT, 0, size_bytes)
+        if contended:
+            at.virtual += size_bytes * terms.share_byte
+            if account is not None:
+                account.add(SHARE, 0, size_bytes)
+            if terms.reserve_byte and at.due_bytes_s > -inf:
+                at.due_bytes_s += size_bytes * terms.reserve_byte
+                at.due_s = at.latest_due_s()
+        at = at.parent
+
+
 def settle(node: Node, now_s: float, burst_s: float) -> None:
     """Charges to a node's tags here what it was served by other gateways since the last look (dmClock's delta and rho)."""
     account = node.account

@@ -2,7 +2,8 @@
 
     admit ──► RUNNING ─────────────► complete          room, nobody ahead: about a microsecond
       │          │ ▲
-      │   charge │ │ dispatch                          the next piece of a transfer waits like a request
+      │   charge │ │ dispatch                          the next piece of a transfer waits like a request;
+      │          │ │                                   `rest` between two pieces while its client is waited for
       ▼          ▼ │
     SlowDown   WAITING ──► cancel
 
@@ -24,7 +25,7 @@ from typing import Any
 
 from isotherm.errors import Invalid, Misuse, SlowDown
 from isotherm.tenancy.qos.burn import Pace
-from isotherm.tenancy.qos.charging import charge_path, pass_path, settle
+from isotherm.tenancy.qos.charging import charge_path, pass_path, settle, spend_path
 from isotherm.tenancy.qos.contract import Budget, Contract
 from isotherm.tenancy.qos.node import Node
 from isotherm.tenancy.qos.sharing import Peers, Slots
@@ -34,7 +35,9 @@ from isotherm.tenancy.qos.tree import Path, Tree
 RETRY_LEAST_S = 1.0
 RETRY_MOST_S = 60.0
 
-_WAITING, _RUNNING, _DONE = State.WAITING, State.RUNNING, State.DONE
+STARTS_ANY = 1 << 62
+
+_WAITING, _RUNNING, _RESTING, _DONE = State.WAITING, State.RUNNING, State.RESTING, State.DONE
 
 
 class Scheduler:
@@ -60,6 +63,7 @@ class Scheduler:
         "_tree",
         "running",
         "running_bytes",
+        "starts",
     )
 
     def __init__(self, budget: Budget, contracts: Callable[[Path], Contract], slots: Slots | None = None) -> None:
@@ -72,6 +76,9 @@ class Scheduler:
         self._pace = Pace()
         self.running = 0
         self.running_bytes = 0
+        self.starts = STARTS_ANY
+        """How many more may start until the caller sets it again: for a caller that serves some at once and holds them in
+        no queue of a device, so that what is in flight says nothing of what waits."""
         self._requests_most = budget.requests
         self._bytes_most = budget.size_bytes
         self._gate = self._gate_background = budget.requests
@@ -150,7 +157,8 @@ class Scheduler:
         if size_bytes < 1:
             raise Invalid("a piece has one byte or more")
         now_s = self._time(now_s)
-        self._end(ticket, now_s)
+        if ticket.state is not _RESTING:
+            self._end(ticket, now_s)
         ticket.node = self._tree.lane(ticket.node)
         ticket.ops = 0
         ticket.size_bytes = size_bytes
@@ -162,8 +170,27 @@ class Scheduler:
         self._queue(ticket, now_s)
         return False
 
+    def spend(self, ticket: Ticket, size_bytes: int, now_s: float) -> None:
+        """More was moved for a running request than it had asked for: charged now, and nobody waits for it.
+
+        For what is too little to be queued for once more, as the body of a small object whose size nobody knew.
+        """
+        now_s = self._time(now_s)
+        spend_path(ticket, size_bytes, now_s, self._budget.burst_s, contended=self._tree.root.waiting > 0)
+
+    def rest(self, ticket: Ticket, now_s: float) -> None:
+        """A running transfer waits for its client: its piece has ended, and it holds nothing until `charge`, or its end.
+
+        Raises:
+            Misuse: the ticket is not running.
+        """
+        self._end(ticket, self._time(now_s))
+        ticket.state = _RESTING
+
     def complete(self, ticket: Ticket, now_s: float) -> None:
         """A running request has ended, well or not. Its latency counts for the objectives it was promised.
+
+        One that rests has nothing to give back: `cancel` ends it.
 
         Raises:
             Misuse: the ticket is not running.
@@ -194,7 +221,7 @@ class Scheduler:
         if self._top.parked and self.running < self._gate_background:
             self._top.unpark()
         burst_s = self._budget.burst_s
-        while self.running < self._requests_most and self.running_bytes < self._bytes_most:
+        while self.starts and self.running < self._requests_most and self.running_bytes < self._bytes_most:
             node = self._pick(now_s)
             if node is None:
                 break
@@ -202,6 +229,7 @@ class Scheduler:
             charge_path(ticket, now_s, burst_s)
             ticket.state = _RUNNING
             node.running += 1
+            self.starts -= 1
             self.running += 1
             self.running_bytes += ticket.size_bytes
             if self._peers is not None:
@@ -213,6 +241,7 @@ class Scheduler:
         """When to call `dispatch` though nothing has ended, after one that has just been called; None for never.
 
         In the caller's time. It may be early, never late: all that waits is held by limits until then, or for good.
+        Where no more may start (`starts`) the caller knows when.
         """
         if self.running >= self._requests_most or self.running_bytes >= self._bytes_most:
             return None
@@ -244,7 +273,7 @@ class Scheduler:
             while at is not None:
                 settle(at, now_s, self._budget.burst_s)
                 at = at.parent
-        if self.running >= self._gate_background or self.running_bytes >= self._bytes_most:
+        if not self.starts or self.running >= self._gate_background or self.running_bytes >= self._bytes_most:
             return False
         top = self._top
         if top.ready or (top.held and top.held[0][0] <= now_s):
@@ -260,6 +289,7 @@ class Scheduler:
         pass_path(ticket, now_s, self._budget.burst_s)
         ticket.state = _RUNNING
         ticket.node.running += 1
+        self.starts -= 1
         self.running += 1
         self.running_bytes += ticket.size_bytes
         if self._peers is not None:

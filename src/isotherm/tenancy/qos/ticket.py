@@ -15,6 +15,8 @@ class State(Enum):
     """It will be among what `Scheduler.dispatch` returns."""
     RUNNING = "running"
     """It may run; `Scheduler.complete` is owed."""
+    RESTING = "resting"
+    """A transfer that waits for its client: it holds nothing until its next piece is asked for."""
     DONE = "done"
     """Completed or cancelled."""
 
