@@ -14,7 +14,7 @@ import pytest
 from isotherm.clock import SystemClock
 from isotherm.devices import sockets
 from isotherm.devices.waiting import drive
-from isotherm.errors import NotEmpty, Unavailable, VersionMismatch
+from isotherm.errors import Closed, NotEmpty, Unavailable, VersionMismatch
 from isotherm.ids import SystemIds
 from isotherm.meta.lmdb import CommitService, LmdbMeta, ServerLock, wire
 from isotherm.meta.lmdb.presence import Turns
@@ -186,6 +186,46 @@ def test_a_foreign_program_waits_for_a_committer_that_restarts(tmp_path):
             await second.close()
         assert lost == rest.count("lost") == 0
         check_rows(tmp_path, numbers + more + rest, 0)
+
+    asyncio.run(main())
+
+
+class Asked:
+    """A server's handle, and whether it has been asked after it closed."""
+
+    def __init__(self, meta):
+        self._meta = meta
+        self.late = asyncio.Event()
+
+    def submit(self, request):
+        try:
+            return self._meta.submit(request)
+        except Closed:
+            self.late.set()
+            raise
+
+
+def test_a_server_whose_handle_has_closed_sends_its_programs_elsewhere(tmp_path):
+    """Its committer may be asked once more while it ends: it took nothing, and no program is told that a handle is closed."""
+
+    async def main():
+        with ServerLock(tmp_path):
+            with open_meta(tmp_path, "server") as ending:
+                asked = Asked(ending)
+                first = CommitService(asked, tmp_path)
+                await first.start()
+                child = await asyncio.to_thread(Child, open_foreign, str(tmp_path), writes_until_told)
+                numbers = (await asyncio.to_thread(acknowledged_by, child, 20))[0]
+            await asked.late.wait()
+            await first.close()
+            with open_meta(tmp_path, "server") as following:
+                second = CommitService(following, tmp_path)
+                await second.start()
+                more, _ = await asyncio.to_thread(acknowledged_by, child, 50)
+                child.pipe.send("enough")
+                rest = await asyncio.to_thread(child.end)
+                await second.close()
+        check_rows(tmp_path, numbers + more + [word for word in rest if word != "lost"], len(more) + len(rest))
 
     asyncio.run(main())
 

@@ -17,7 +17,7 @@ import msgspec
 
 from isotherm.devices import sockets
 from isotherm.devices.waiting import Completion
-from isotherm.errors import IsothermError, Unavailable
+from isotherm.errors import Closed, IsothermError, Unavailable
 from isotherm.meta.lmdb import wire
 from isotherm.meta.lmdb.remote import SOCKET_NAME
 from isotherm.meta.member import Outcome, Request, check
@@ -65,6 +65,10 @@ class CommitService:
             await connection.drain()
 
 
+_Pending = Completion[Any] | IsothermError | None
+"""What became of a request so far; None where this process ends and took nothing: whoever asked asks elsewhere."""
+
+
 class _Connection(asyncio.Protocol):
     """One foreign process."""
 
@@ -87,7 +91,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         assert self._transport is not None
-        submitted: list[tuple[int, Completion[Any] | IsothermError]] = []
+        submitted: list[tuple[int, _Pending]] = []
         size = len(data)
         try:
             for body in self._frames.feed(data):
@@ -106,21 +110,29 @@ class _Connection(asyncio.Protocol):
         if self._in_flight_bytes > IN_FLIGHT_BYTES_MOST:
             self._transport.pause_reading()
 
-    def _submit(self, request: Request) -> Completion[Any] | IsothermError:
+    def _submit(self, request: Request) -> _Pending:
         try:
             check(request)
             return self._meta.submit(request)
+        except Closed:
+            return None
         except IsothermError as error:
             return error
 
-    async def _answer(self, submitted: Sequence[tuple[int, Completion[Any] | IsothermError]], size: int) -> None:
+    async def _answer(self, submitted: Sequence[tuple[int, _Pending]], size: int) -> None:
         assert self._transport is not None
-        answers = [wire.answer_frame(number, await _outcome(pending)) for number, pending in submitted]
+        taken = [(number, pending) for number, pending in submitted if pending is not None]
+        answers = [wire.answer_frame(number, await _outcome(pending)) for number, pending in taken]
         self._in_flight_bytes -= size
-        if not self._transport.is_closing():
-            self._transport.write(b"".join(answers))
-            if not self._draining:
-                self._transport.resume_reading()
+        if self._transport.is_closing():
+            return
+        if len(taken) < len(submitted):
+            self._transport.write(b"".join([*answers, wire.answer_frame(wire.GOODBYE, None)]))
+            self._transport.close()
+            return
+        self._transport.write(b"".join(answers))
+        if not self._draining:
+            self._transport.resume_reading()
 
     async def drain(self) -> None:
         """Answer what has arrived, then close."""
