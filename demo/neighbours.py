@@ -28,7 +28,7 @@ RESERVED = 300
 
 
 def show(screen: Screen, command: Path, home: Path) -> list[tuple[str, str, str]]:
-    """Both ways, one after the other; rows for the table at the end. Raises RuntimeError where the contract does not help."""
+    """Both ways, one after the other; rows for the table at the end."""
     screen.section("A tenant that floods the platform, and one that was promised its part")
     data = home / "neighbours"
     shutil.rmtree(data, ignore_errors=True)
