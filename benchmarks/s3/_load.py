@@ -34,8 +34,11 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Target:
+    """What is asked for; `signer`: with whose credentials, where not with the site's own."""
+
     path: str
     query: str = ""
+    signer: Site | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ class Replay:
         stem = scratch / f"{site.name}-{method}-{os.urandom(4).hex()}"
         lines = [
             f"{target.path}{'?' + target.query if target.query else ''}\t"
-            + (authorization(site, method, target, payload_hash, date) if site.secret else "-")
+            + (authorization(target.signer or site, method, target, payload_hash, date) if site.secret else "-")
             for target in targets
         ]
         stem.with_suffix(".txt").write_text("\n".join(lines) + "\n")

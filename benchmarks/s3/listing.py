@@ -6,7 +6,6 @@ the middle and at the end. 32 keep-alive connections, one gateway, access log an
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 import time
 from pathlib import Path
@@ -17,14 +16,11 @@ from benchmarks.s3 import _peers
 from benchmarks.s3._bare import BarePages
 from benchmarks.s3._load import Replay, Target, pinned
 from benchmarks.s3._report import arguments, figure, write
+from benchmarks.s3._rows import empty_object, write_rows
 from isotherm.devices.waiting import drive
-from isotherm.meta.port import Transaction
-from isotherm.objects.layout import ROOT_TENANT, live_row
-from isotherm.objects.model import Attributes
-from isotherm.objects.records import NO_ID, NO_REFERENCE, NULL, Record, encode_record
+from isotherm.objects.layout import ROOT_TENANT
 
 _PAGE = 1_000
-_ROWS_A_TRANSACTION = 5_000
 _PLACES = 200
 
 
@@ -33,32 +29,13 @@ def _key(number: int) -> str:
 
 
 def _fill(data: Path, keys: int, modified_ms: int) -> None:
-    """Rows of empty objects, written as a transaction of the store writes them, but thousands at once."""
     with isotherm.open(data) as store:
         store.create_bucket("bench")
-        bucket = drive(store.space.bucket("bench"))
-
-        def rows(start: int) -> list[tuple[bytes, bytes]]:
-            made = []
-            for number in range(start, min(start + _ROWS_A_TRANSACTION, keys)):
-                key = _key(number).encode()
-                etag = hashlib.blake2b(key, digest_size=16).digest()
-                record = Record(
-                    *(NULL, 0, modified_ms + number, etag, 0, 0, NO_REFERENCE, 0, (), NO_ID, NO_ID),
-                    *(Attributes(), {}, None),
-                )
-                made.append((live_row(ROOT_TENANT, bucket.id, key), encode_record(record)))
-            return made
-
-        for start in range(0, keys, _ROWS_A_TRANSACTION):
-            written = rows(start)
-
-            async def commit(txn: Transaction, written: list[tuple[bytes, bytes]] = written) -> None:
-                stamp = txn.stamp()
-                for row, value in written:
-                    txn.put(row, value, stamp=stamp)
-
-            drive(store.engines.meta.transact(commit))
+        bucket = drive(store.space.bucket("bench")).id
+        write_rows(
+            store.engines.meta,
+            (empty_object(ROOT_TENANT, bucket, _key(number).encode(), modified_ms + number) for number in range(keys)),
+        )
     print(f"{keys} keys written", flush=True)
 
 

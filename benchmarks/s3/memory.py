@@ -18,6 +18,7 @@ from pathlib import Path
 
 import isotherm
 from benchmarks.s3._load import Site
+from benchmarks.s3._memory import anonymous_bytes
 from benchmarks.s3._report import arguments, figure, write
 from benchmarks.s3._transfer import Transfer
 from isotherm.testing.server import RunningServer
@@ -58,13 +59,6 @@ class _Load:
                 self.read += received
 
 
-def _anonymous_bytes(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
 def _sampled(pids: list[int], load: _Load) -> list[int]:
     """The largest sample of each process while clients are at it."""
     clients = [threading.Thread(target=load.write, args=(number,)) for number in range(_CLIENTS)]
@@ -73,7 +67,7 @@ def _sampled(pids: list[int], load: _Load) -> list[int]:
         client.start()
     most = [0] * len(pids)
     while any(client.is_alive() for client in clients):
-        most = [max(before, _anonymous_bytes(pid)) for before, pid in zip(most, pids, strict=True)]
+        most = [max(before, anonymous_bytes(pid)) for before, pid in zip(most, pids, strict=True)]
         time.sleep(_SAMPLE_S)
     for client in clients:
         client.join()
@@ -102,7 +96,7 @@ def main() -> None:
                 port = int(server.address.s3.rsplit(":", 1)[1])
                 site = Site("isotherm", port, server.process.pid, credential.access_key, credential.secret)
                 pids = [server.pid(f"gateway-{number}") for number in range(2)]
-                idle = [_anonymous_bytes(pid) / 1e6 for pid in pids]
+                idle = [anonymous_bytes(pid) / 1e6 for pid in pids]
                 load = _Load(site, body, sent, seconds)
                 most = [each / 1e6 for each in _sampled(pids, load)]
             runs.append(max(most))

@@ -11,10 +11,10 @@ SETTINGS = SegmentSettings(segment_bytes=64 << 10, extent_bytes_most=256 << 10, 
 AT_ONCE = CompactionSettings(settle_s=0.0)
 
 
-def compaction(rig, settings=AT_ONCE, clock=None, shelf=None):
-    return Compaction(
-        rig.segments, rig.meta, {OWNER: shelf or rig.shelf}, clock=clock or VirtualClock(1 << 50), settings=settings
-    )
+def compaction(rig, settings=AT_ONCE, clock=None, shelf=None, **options):
+    referrers = {OWNER: shelf or rig.shelf}
+    clock = clock or VirtualClock(1 << 50)
+    return Compaction(rig.segments, rig.meta, referrers, clock=clock, settings=settings, **options)
 
 
 def to_the_end(mover):

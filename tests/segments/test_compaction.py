@@ -15,6 +15,8 @@ from tests.segments import rigs
 from tests.segments.checks import check_accounts, check_values, every_row
 from tests.segments.movers import AT_ONCE, EVERYTHING, SETTINGS, compaction, files_of, filled, to_the_end
 
+SMALL_BATCHES = CompactionSettings(settle_s=0.0, batch_extents=4)
+
 
 @pytest.fixture
 def rig(tmp_path):
@@ -33,6 +35,25 @@ def test_space_returns_and_values_stay(rig, tmp_path, size):
     check_accounts(rig)
     assert sum(path.stat().st_size for path in files_of(tmp_path).values()) < before / 2
     assert set(files_of(tmp_path)) == set(every_row(rig.meta))
+
+
+class Asked:
+    """A `Turn` that lets everything go on, and remembers what it was asked for."""
+
+    def __init__(self):
+        self.pieces = []
+
+    async def take(self, ops, size_bytes):
+        self.pieces.append((ops, size_bytes))
+
+
+def test_whatever_is_moved_was_asked_for_piece_by_piece(rig):
+    filled(rig)
+    asked = Asked()
+    reports = to_the_end(compaction(rig, SMALL_BATCHES, turn=asked))
+    assert 0 < sum(report.moved for report in reports) <= sum(ops for ops, _ in asked.pieces)
+    assert sum(report.moved_bytes for report in reports) <= sum(size for _, size in asked.pieces)
+    assert max(ops for ops, _ in asked.pieces) <= SMALL_BATCHES.batch_extents < sum(ops for ops, _ in asked.pieces)
 
 
 def test_a_segment_that_lives_is_left_alone(rig):

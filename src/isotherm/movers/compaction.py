@@ -24,6 +24,7 @@ from isotherm.clock import Clock
 from isotherm.devices.waiting import offload
 from isotherm.errors import Corrupt, Invalid, NotFound
 from isotherm.meta.port import Meta, Transaction
+from isotherm.movers.turns import AT_ONCE, Turn
 from isotherm.segments import accounting
 from isotherm.segments.accounting import SegmentRow, State
 from isotherm.segments.format import FILE_HEADER_BYTES, ExtentHeader
@@ -98,6 +99,7 @@ class Compaction:
 
     Args:
         referrers: the data models, by the first byte of their owners.
+        turn: asked before each batch is copied.
     """
 
     def __init__(
@@ -108,7 +110,9 @@ class Compaction:
         *,
         clock: Clock,
         settings: CompactionSettings | None = None,
+        turn: Turn = AT_ONCE,
     ) -> None:
+        self._turns = turn
         self._segments = segments
         self._meta = meta
         self._referrers = dict(referrers)
@@ -297,6 +301,7 @@ class Compaction:
         if not live:
             return
         wanted = [(scan, header) for scan, header in batch if header.extent(scan.segment) in live]
+        await self._turns.take(len(wanted), sum(header.length for _, header in wanted))
         copied = await offload(self._segments.copy, wanted, media)
         report.damaged += copied.damaged
         moved: set[Extent] = set()

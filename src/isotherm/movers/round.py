@@ -21,6 +21,7 @@ from isotherm.meta.port import Engine, Meta
 from isotherm.movers.audit import follow
 from isotherm.movers.compaction import Compaction, CompactionReport, CompactionSettings
 from isotherm.movers.settings import MoverSettings
+from isotherm.movers.turns import AT_ONCE, Turn
 from isotherm.movers.uploads import expire_uploads
 from isotherm.objects.garbage import sweep
 from isotherm.objects.layout import FEED
@@ -64,6 +65,7 @@ class Rounds:
     Args:
         feed_retained: records of the change feed to keep.
         stopping: asked between tasks; True ends the round.
+        turn: asked before each piece of work.
     """
 
     def __init__(
@@ -76,7 +78,9 @@ class Rounds:
         settings: MoverSettings | None = None,
         compaction: CompactionSettings | None = None,
         stopping: Callable[[], bool] = lambda: False,
+        turn: Turn = AT_ONCE,
     ) -> None:
+        self._turn = turn
         self._meta = meta
         self._segments = segments
         self._clock = clock
@@ -84,7 +88,7 @@ class Rounds:
         self._settings = settings or MoverSettings()
         self._stopping = stopping
         referrers: dict[bytes, Referrer] = {b"o": VersionReferrer(), b"p": PartReferrer()}
-        self._compaction = Compaction(segments, meta, referrers, clock=clock, settings=compaction)
+        self._compaction = Compaction(segments, meta, referrers, clock=clock, settings=compaction, turn=turn)
         self._looked_at: dict[int, bytes] = {}
 
     async def run(self) -> RoundReport:
@@ -132,6 +136,7 @@ class Rounds:
         before_ms = self._clock.now_ms() - int(age_s * 1_000)
         for tenant in await tenants(self._meta):
             after = self._looked_at.pop(tenant, b"")
+            await self._turn.take(1, 0)
             aborted, after = await expire_uploads(
                 self._meta, tenant, before_ms=before_ms, after=after, limit=_UPLOADS_A_ROUND
             )
@@ -143,6 +148,7 @@ class Rounds:
     async def _collect(self, report: RoundReport) -> None:
         limit = self._settings.garbage_a_round
         for tenant in await tenants(self._meta):
+            await self._turn.take(1, 0)
             found = await sweep(self._meta, self._segments, tenant, limit=limit)
             report.garbage += found
             report.more |= found >= limit
@@ -152,10 +158,12 @@ class Rounds:
         report.more |= report.compaction.more
 
     async def _trim(self, report: RoundReport) -> None:
+        await self._turn.take(1, 0)
         report.trimmed = await self._meta.trim(FEED, self._feed_retained)
         report.more |= report.trimmed > 0
 
     async def _follow_audit(self, report: RoundReport) -> None:
+        await self._turn.take(1, 0)
         followed = await follow(self._meta, self._clock)
         report.audited, report.audit_lost = followed.chained, followed.lost
         report.more |= followed.more

@@ -29,7 +29,7 @@ from isotherm.server.listening import tls_context
 from isotherm.store import Engines
 from isotherm.tenancy.gate import Gate
 from isotherm.tenancy.identity import Credentials
-from isotherm.tenancy.qos import Budget
+from isotherm.tenancy.qos import Budget, Signal
 
 SWEEP_S = 10.0
 SILENT_MS = 1_000
@@ -70,6 +70,7 @@ def _gate(duty: Duty, credentials: Credentials) -> Gate | None:
         credentials.standings,
         duty.clock,
         ledger if ledger.count > 1 else None,
+        signal=Signal(ledger),
         counters=lambda tenant: ledger.counted(ledger.own, ledger.row_of(tenant)),
     )
 

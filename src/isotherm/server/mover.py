@@ -1,6 +1,7 @@
 """The mover: background work of a store, one round after another for as long as the server runs (movers/round.py).
 
-It also rotates the access log. What it did it counts in its slot of the board, in the order of COUNTED.
+It also rotates the access log. What it did it counts in its slot of the board, in the order of COUNTED. While gateways of this
+node are full, it works within the share of them that is its own (tenancy/qos/background.py).
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from isotherm.devices.appending import rotate
 from isotherm.devices.drive import explain
 from isotherm.devices.waiting import offload
 from isotherm.movers.round import RoundReport
+from isotherm.movers.turns import AT_ONCE
 from isotherm.server.duty import Duty, open_engines, run
 from isotherm.store import Engines
+from isotherm.tenancy.qos import Background, Budget
 
 ROUND_S = 5.0
 LOG_BYTES_MOST = 128 << 20
@@ -27,13 +30,33 @@ COUNTED = (
     "feed_records",
     "uploads_aborted",
     "audit_records",
+    "stood_back_ms",
 )
+_ASK_AGAIN_S = 0.02
+
+
+class _Turns:
+    """A `movers.turns.Turn` beside gateways."""
+
+    def __init__(self, duty: Duty) -> None:
+        self._duty = duty
+        self._background = Background(duty.ledger, Budget().op_bytes)
+        self.stood_back_s = 0.0
+
+    async def take(self, ops: int, size_bytes: int) -> None:
+        clock, background = self._duty.clock, self._background
+        asked_s = clock.monotonic()
+        while not background.may(clock.monotonic()) and not await self._duty.stopped_within(_ASK_AGAIN_S):
+            pass
+        background.spend(ops, size_bytes)
+        self.stood_back_s += clock.monotonic() - asked_s
 
 
 class _Mover:
     def __init__(self, duty: Duty, engines: Engines) -> None:
         self._duty = duty
-        self._rounds = engines.rounds(duty.stopping.is_set)
+        self._turns = _Turns(duty)
+        self._rounds = engines.rounds(duty.stopping.is_set, self._turns if duty.settings.server.qos else AT_ONCE)
         self._access_log = engines.directory.access_log
         self._told: set[object] = set()
         self._counted = duty.slot.cells(len(COUNTED))
@@ -60,6 +83,7 @@ class _Mover:
             report.trimmed,
             report.uploads,
             report.audited,
+            round(self._turns.stood_back_s * 1_000) - self._counted[-1],
         )
         for at, count in enumerate(done):
             self._counted[at] += count

@@ -25,6 +25,7 @@ from isotherm.meta.lmdb.engine import LmdbMeta
 from isotherm.meta.port import Engine, Meta
 from isotherm.movers.opened import OpenedStore
 from isotherm.movers.round import Rounds
+from isotherm.movers.turns import AT_ONCE, Turn
 from isotherm.objects.layout import ROOT_TENANT
 from isotherm.objects.space import Space
 from isotherm.segments.local import LocalSegments
@@ -82,11 +83,16 @@ class Engines:
             of.store_id, of.created_ms, of.path, self.meta, self.segments, self.places, self.clock, self.ids, device
         )
 
-    def rounds(self, stopping: Callable[[], bool] = lambda: False) -> Rounds:
+    def rounds(self, stopping: Callable[[], bool] = lambda: False, turn: Turn = AT_ONCE) -> Rounds:
         """Background work, to be done by whoever has time for it."""
-        retained, settings = self.settings.feed.retained, self.settings.movers
         return Rounds(
-            self.meta, self.segments, clock=self.clock, feed_retained=retained, settings=settings, stopping=stopping
+            self.meta,
+            self.segments,
+            clock=self.clock,
+            feed_retained=self.settings.feed.retained,
+            settings=self.settings.movers,
+            stopping=stopping,
+            turn=turn,
         )
 
     def close(self) -> None:

@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Callable, MutableSequence
+from collections.abc import Callable, MutableSequence, Sequence
 
 from isotherm.clock import Clock
 from isotherm.errors import Denied, IsothermError, SlowDown
 from isotherm.tenancy.passage import COUNTED, REFUSED, WAITED, Free, Lane, Passage
-from isotherm.tenancy.qos import OWN, Budget, Contract, Node, Scheduler, Slots, State, Ticket
+from isotherm.tenancy.qos import OWN, Budget, Contract, Node, Scheduler, Signal, Slots, State, Ticket
 from isotherm.tenancy.qos.scheduler import STARTS_ANY
 from isotherm.tenancy.roles import ROOT_TENANT
 from isotherm.tenancy.standing import Line, Standings
@@ -47,6 +47,7 @@ class Gate:
     budget: of this process; with `slots`, of all gateways of the node together.
     standings: what tenants are promised, and whether they are served.
     slots: shared with the other gateways of the node; None for one by itself.
+    signal: tells the platform's own work on the node how far it must stand back; None where nobody listens.
     start_most: requests that begin in one turn of the loop.
     counters: a tenant's numbers, in the order of COUNTED, which are only ever added to.
     """
@@ -58,6 +59,7 @@ class Gate:
         clock: Clock,
         slots: Slots | None = None,
         *,
+        signal: Signal | None = None,
         start_most: int = START_MOST,
         counters: Callable[[int], MutableSequence[int] | memoryview] | None = None,
     ) -> None:
@@ -65,6 +67,8 @@ class Gate:
         self._now_s: Callable[[], float] = clock.monotonic
         self._contracts: dict[tuple[str, ...], Contract] = {}
         self.scheduler = Scheduler(budget, self._contract, slots)
+        self._signal = signal
+        self._op_bytes = budget.op_bytes
         self._start_most = start_most
         self._counters = counters or (lambda _: array("Q", bytes(8 * len(COUNTED))))
         self._lanes: dict[int, Lane] = {}
@@ -182,12 +186,14 @@ class Gate:
             ticket.bearer.wake()
             if ticket.ops > 1:
                 self._use(ticket.bearer)
+        if self._signal is not None:
+            self._tell(self._signal, started)
         if started and self._crowded and not self._turning:
             self._begin_turn()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._waiting and self.scheduler.starts:  # else the end of the turn sees to it
+        if self._waiting:
             wake_s = self.scheduler.wake_s()
             if wake_s is not None:
                 delay_s = max(wake_s - now_s, _LEAST_DELAY_S)
@@ -196,6 +202,11 @@ class Gate:
     def _wake(self) -> None:
         self._timer = None
         self.pump()
+
+    def _tell(self, signal: Signal, started: Sequence[Ticket]) -> None:
+        if started:
+            signal.tell_served(sum(ticket.ops * self._op_bytes + ticket.size_bytes for ticket in started))
+        signal.tell_full(bool(self._waiting) and self.scheduler.full)
 
     # turns of the loop -------------------------------------------------------------------------------------------------
 
@@ -249,6 +260,9 @@ class Gate:
             if now_s - lane.used_s > FORGOTTEN_AFTER_S:
                 self._forget(lane, now_s)
         self._left = [node for node in self._left if not self._prune(node)]
+        if self._signal is not None:
+            self._signal.tell_pace(self.scheduler.factor)
+            self._tell(self._signal, ())
         if self._waiting:
             self.pump()
 

@@ -89,6 +89,11 @@ class Scheduler:
         return self._tree.root.waiting
 
     @property
+    def full(self) -> bool:
+        """Whether whoever waits does so because no more may run, not for a limit of his own."""
+        return not self.starts or self.running >= self._requests_most or self.running_bytes >= self._bytes_most
+
+    @property
     def factor(self) -> float:
         """The part of the budget that may be used beyond reservations: 1 unless an objective is missed."""
         return self._pace.factor
@@ -241,9 +246,9 @@ class Scheduler:
         """When to call `dispatch` though nothing has ended, after one that has just been called; None for never.
 
         In the caller's time. It may be early, never late: all that waits is held by limits until then, or for good.
-        Where no more may start (`starts`) the caller knows when.
+        Never where it is `full`: then something ends, or the caller knows when more may start (`starts`).
         """
-        if self.running >= self._requests_most or self.running_bytes >= self._bytes_most:
+        if self.full:
             return None
         top = self._top
         when_s = top.look_again_s()

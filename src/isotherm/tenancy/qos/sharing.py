@@ -12,9 +12,10 @@ Pure; one `Peers` belongs to one scheduler, on its thread. Other processes read 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
-_STARTED, _FINISHED, _STARTED_BYTES, _FINISHED_BYTES, _PACE = range(5)
+_STARTED, _FINISHED, _STARTED_BYTES, _FINISHED_BYTES, _PACE, _FULL, _SERVED = range(7)
 HEAD_CELLS = 8
 ROW_CELLS = 6
 """Of a tenant: operations and bytes charged to its limits, to its share, to its reservation."""
@@ -48,6 +49,56 @@ class Slots(Protocol):
     def row(self, path: tuple[str, ...]) -> int | None:
         """A tenant's row, the same in all gateways for as long as any lives; None where it is not shared."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the living gateways of a node tell those that serve nobody.
+
+    Args:
+        full: whether requests wait in any because it can take no more.
+        served: what all have let run out of their queues, in bytes, operations counted as bytes; dead ones included.
+        pace: as of `Peers`.
+    """
+
+    full: bool
+    served: int
+    pace: float
+
+
+def told_of(slots: Slots) -> Told:
+    living = [slot for slot in range(slots.count) if slots.alive(slot)]
+    paces = [slots.get(slot, _PACE) or _PACE_WHOLE for slot in living]
+    return Told(
+        any(slots.get(slot, _FULL) for slot in living),
+        sum(slots.get(slot, _SERVED) for slot in range(slots.count)),
+        min(paces, default=_PACE_WHOLE) / _PACE_WHOLE,
+    )
+
+
+class Signal:
+    """What one gateway tells; see `Told`."""
+
+    __slots__ = ("_full", "_served", "_slots")
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self._served = slots.get(slots.own, _SERVED)
+        self._full = True
+        self.tell_full(False)
+        self.tell_pace(1.0)
+
+    def tell_full(self, full: bool) -> None:
+        if full is not self._full:
+            self._full = full
+            self._slots.put(_FULL, int(full))
+
+    def tell_served(self, size_bytes: int) -> None:
+        self._served += size_bytes
+        self._slots.put(_SERVED, self._served)
+
+    def tell_pace(self, factor: float) -> None:
+        self._slots.put(_PACE, round(factor * _PACE_WHOLE))
 
 
 class Account:
