@@ -195,3 +195,26 @@ def test_a_tenant_that_is_alone_asks_by_the_batch_and_its_limit_holds_all_the_sa
             passage.end()
 
     run(story())
+
+
+def test_of_many_tenants_each_begins_one_request_a_turn_and_none_of_them_waits():
+    async def scenario():
+        gate = Gate(Budget(requests=1_000), Promises(), VirtualClock(), start_most=4)
+
+        async def turn(asking):
+            passages = [gate.admit(tenant, 0, reads=False) for tenant in asking]
+            began = running(passages)
+            for passage in passages:
+                passage.end()
+            await asyncio.sleep(0)
+            return began
+
+        each = range(2, 34)
+        for _ in range(2):  # how many there are is known from the turn before
+            await turn(each)
+        assert await turn(each) == 32
+        flood = [2] * 64
+        assert await turn([*flood, 3]) == 32
+        assert await turn([*flood, 3]) == 4
+
+    run(scenario())

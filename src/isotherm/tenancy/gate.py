@@ -7,8 +7,8 @@
 Invariants: whoever got a passage ends it. A store whose tenants have sent nothing but the root's own requests pays one comparison
 for each, and a tenant that is alone little more: its short requests are asked for by the batch. What a tenant is
 promised is what `Standings` last read: as old as the credential it was proved with, and read again twice a second for those
-that are at it. `START_MOST` requests begin in one turn of the loop while more tenants than one are at it: what is served from
-memory never waits for a device, so that a turn of the loop is what they share.
+that are at it. `START_MOST` requests begin in one turn of the loop while more tenants than one are at it, or one for each of them: what is
+served from memory never waits for a device, so that a turn of the loop is what they share.
 
 On one loop's thread.
 """
@@ -48,7 +48,7 @@ class Gate:
     standings: what tenants are promised, and whether they are served.
     slots: shared with the other gateways of the node; None for one by itself.
     signal: tells the platform's own work on the node how far it must stand back; None where nobody listens.
-    start_most: requests that begin in one turn of the loop.
+    start_most: requests that begin in one turn of the loop, unless more tenants asked in the last one.
     counters: a tenant's numbers, in the order of COUNTED, which are only ever added to.
     """
 
@@ -78,6 +78,9 @@ class Gate:
         self._alone: Lane | None = None
         """The sole lane, while it has something left of a batch."""
         self._turning = False
+        self._turn = 0
+        self._askers = 0
+        """Tenants that have asked for something in this turn."""
         self._timer: asyncio.TimerHandle | None = None
         self._left: list[Node] = []
         """Nodes of lanes that were forgotten, or moved elsewhere."""
@@ -113,8 +116,12 @@ class Gate:
     def enter(self, lane: Lane, paid_bytes: int, size_bytes: int, ops: int = 1) -> Passage:
         """A passage of its own. Raises SlowDown."""
         lane.used = True
-        if self._crowded and not self._turning:
-            self._begin_turn()
+        if self._crowded:
+            if not self._turning:
+                self._begin_turn()
+            if lane.turn != self._turn:
+                lane.turn = self._turn
+                self._askers += 1
         counts = lane.counts
         try:
             ticket = self.scheduler.admit(lane.node, ops, size_bytes, self._now_s())
@@ -126,7 +133,8 @@ class Gate:
         if ticket.state is _WAITING:
             counts[WAITED] += 1
             self._waiting[passage] = None
-            self.pump()
+            if self.scheduler.starts:  # else the end of the turn sees to it
+                self.pump()
         return passage
 
     def _grant(self, lane: Lane) -> Passage:
@@ -224,7 +232,9 @@ class Gate:
 
     def _end_turn(self) -> None:
         self._turning = False
-        self.scheduler.starts = self._start_most if self._crowded else STARTS_ANY
+        self._turn += 1
+        self.scheduler.starts = max(self._start_most, self._askers) if self._crowded else STARTS_ANY
+        self._askers = 0
         if self._waiting:
             self.pump()
 

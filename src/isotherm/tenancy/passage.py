@@ -43,6 +43,7 @@ class Lane:
         "node",
         "open",
         "tenant",
+        "turn",
         "used",
         "used_s",
         "usual_bytes",
@@ -60,6 +61,8 @@ class Lane:
         self.node = node
         self.open = 0
         """Passages that have not ended."""
+        self.turn = -1
+        """Of the loop, in which it asked last."""
         self.used = False
         """Since the last refresh."""
         self.used_s = 0.0
