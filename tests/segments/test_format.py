@@ -129,7 +129,7 @@ def resealed(head, place, value):
     return bytes(changed)
 
 
-@pytest.mark.parametrize(("place", "value"), [(4, b"\x02"), (6, b"\x00\x01"), (6, b"\x80\x00")])
+@pytest.mark.parametrize(("place", "value"), [(4, b"\x02"), (6, b"\x00\x02"), (6, b"\x80\x00")])
 def test_extents_of_another_format_are_refused(place, value):
     head = codec.encode_extent_header(b"owner", 1_000, 7)
     with pytest.raises(Unsupported):

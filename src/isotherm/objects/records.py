@@ -7,7 +7,7 @@ checksums of its own. In a version's row the stamp (16 bytes, written by the eng
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, wraps
 from types import MappingProxyType
 from typing import ParamSpec, TypeVar
@@ -27,12 +27,15 @@ from isotherm.objects.model import (
     Version,
     Versioning,
 )
-from isotherm.segments.port import EXTENT_PACKED_BYTES, Extent, unpack_extents
+from isotherm.segments.port import EXTENT_PACKED_BYTES, Extent, marked_extent, unpack_extents
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 VERSION = 1
+SEALED_VERSION = 2
+"""Of a record that refers to sealed extents, so that a program which knows none refuses it. Nothing else differs."""
+_VERSIONS = frozenset((VERSION, SEALED_VERSION))
 
 MARKER = 1
 NULL = 2
@@ -97,8 +100,15 @@ class Record(msgspec.Struct, frozen=True, gc=False):
         return bool(self.flags & NULL)
 
 
-def _seal(content: bytes) -> bytes:
-    return _SEAL.pack(VERSION, crc32c(content)) + content
+def _seal(content: bytes, version: int = VERSION) -> bytes:
+    return _SEAL.pack(version, crc32c(content)) + content
+
+
+def _version_with(extents: Sequence[Extent]) -> int:
+    for extent in extents:
+        if extent.sealed:
+            return SEALED_VERSION
+    return VERSION
 
 
 def _unseal(row: bytes) -> bytes:
@@ -110,8 +120,8 @@ def _unseal(row: bytes) -> bytes:
 
 
 def _check_seal(version: int, check: int, content: bytes) -> None:
-    if version != VERSION:
-        raise Unsupported(f"a record of format {version}; this program reads {VERSION}")
+    if version not in _VERSIONS:
+        raise Unsupported(f"a record of format {version}; this program reads {VERSION} and {SEALED_VERSION}")
     if crc32c(content) != check:
         raise Corrupt("a record does not match its checksum")
 
@@ -152,7 +162,7 @@ def encode_record(record: Record) -> bytes:
         len(record.extents),
     )
     packed = b"".join([extent.pack() for extent in record.extents])
-    return _seal(fixed + packed + record.manifest + record.tag_set + rest)
+    return _seal(fixed + packed + record.manifest + record.tag_set + rest, _version_with(record.extents))
 
 
 _decode_rest = msgspec.msgpack.Decoder(_Rest).decode
@@ -210,10 +220,11 @@ def sole_extent(row: bytes) -> Extent | None:
     """
     if len(row) < _SOLE.size:
         return None
-    version, check, flags, size, count, segment, offset, length, payload_check = _SOLE.unpack_from(row)
-    if count != 1 or length != size or flags & (MARKER | MANIFEST) or version != VERSION:
+    version, check, flags, size, count, segment, offset, marked_length, payload_check = _SOLE.unpack_from(row)
+    extent = marked_extent(segment, offset, marked_length, payload_check)
+    if count != 1 or extent.length != size or flags & (MARKER | MANIFEST) or version not in _VERSIONS:
         return None
-    return Extent(segment, offset, length, payload_check) if crc32c(row[_AT_FLAGS:]) == check else None
+    return extent if crc32c(row[_AT_FLAGS:]) == check else None
 
 
 def is_marker(row: bytes) -> bool:
@@ -342,7 +353,7 @@ def encode_part(part: Part, etag: bytes, etag_parts: int) -> bytes:
         checksum.value if checksum else b"",
         b"".join([extent.pack() for extent in part.extents]),
     )
-    return _seal(msgspec.msgpack.encode(row))
+    return _seal(msgspec.msgpack.encode(row), _version_with(part.extents))
 
 
 @_refusing

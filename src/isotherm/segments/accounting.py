@@ -4,7 +4,7 @@ Rows belong to the reserved system tenant. A key is `tenant u32 ‖ table ‖ se
 
     S ‖ segment                     → `SegmentRow`: from before the first extent until after the file is gone
     L ‖ segment                     → counter: payload bytes that are referred to
-    R ‖ segment ‖ offset ‖ owner    → length u64 ‖ check u32: one for each owner of an extent that was copied
+    R ‖ segment ‖ offset ‖ owner    → marked length u64 ‖ check u32: one for each owner of an extent that was copied
     E ‖ segment                     → stamp of the commit that emptied it: unlinked when no older reader is left
 
 Invariants: an extent is counted in L exactly while something refers to it. A transaction that refers to an extent has
@@ -23,7 +23,7 @@ from enum import IntEnum
 
 from isotherm.errors import Corrupt, Unavailable, VersionMismatch
 from isotherm.meta.port import Reader, Transaction
-from isotherm.segments.port import Extent, Media
+from isotherm.segments.port import Extent, Media, marked_extent
 
 _SYSTEM_TENANT = bytes(4)
 _ROWS = _SYSTEM_TENANT + b"S"
@@ -174,7 +174,7 @@ async def references(reader: Reader, segment: int, after: bytes | None = None) -
         place = len(_REFERENCES)
         _, offset = _PLACE.unpack(key[place : place + _PLACE.size])
         length, check = _REFERENCE.unpack(value)
-        found.append((key, Extent(segment, offset, length, check), key[place + _PLACE.size :]))
+        found.append((key, marked_extent(segment, offset, length, check), key[place + _PLACE.size :]))
     return found
 
 
@@ -193,7 +193,7 @@ async def refer(txn: Transaction, extents: Collection[Extent], likely: bytes | N
 async def share(txn: Transaction, extents: Collection[Extent], owner: bytes, also: bytes) -> None:
     """See `Segments.share`."""
     for extent in extents:
-        value = _REFERENCE.pack(extent.length, extent.check)
+        value = _REFERENCE.pack(extent.marked_length, extent.check)
         txn.put(reference_key(extent, owner), value)
         txn.put(reference_key(extent, also), value)
 
@@ -219,7 +219,7 @@ async def move(txn: Transaction, old: Extent, new: Extent, owners: Collection[by
         await refer(txn, [new])
     for owner in owners:
         if shared:
-            txn.put(reference_key(new, owner), _REFERENCE.pack(new.length, new.check))
+            txn.put(reference_key(new, owner), _REFERENCE.pack(new.marked_length, new.check))
         await discard(txn, [old], owner)
 
 

@@ -1,4 +1,4 @@
-"""Copying extents into another segment, byte for byte: owner, payload, checksums.
+"""Copying extents into another segment, byte for byte: owner, payload, checksums; salt and tags of sealed ones, without a key.
 
 Every payload is verified as it is copied, so that damage is found where it happened and never spread under a fresh
 checksum; a damaged extent is left where it is. Copies are durable before they are returned, and nothing refers to them
@@ -61,8 +61,8 @@ class _Run:
     def copy(self, scan: SegmentScan, header: ExtentHeader) -> Extent:
         start = self.end
         # An extent that was aligned stays so.
-        padding = padding_for(start, header.owner) if header.padding else 0
-        head = encode_extent_header(header.owner, header.length, header.check, padding)
+        padding = padding_for(start, header.owner, header.salt) if header.padding else 0
+        head = encode_extent_header(header.owner, header.length, header.check, padding, header.salt)
         kept = len(self._pending)
         self._put(head)
         try:
@@ -71,7 +71,7 @@ class _Run:
             self._rewind(start, kept)
             raise
         self.end = start + len(head) + header.end - header.payload_at
-        return Extent(self._lane.segment, start + len(head), header.length, header.check)
+        return Extent(self._lane.segment, start + len(head), header.length, header.check, header.sealed)
 
     def flush(self) -> None:
         if self._pending:

@@ -1,7 +1,8 @@
 """The bytes of a segment file, as docs/formats/segment.md specifies them: pure codecs, no I/O.
 
 A file is a file header, then extents one behind the other. An extent is a fixed header, the owner, padding, the payload
-contiguous, and a trailer of block checksums when the payload is longer than one block. All integers are big-endian.
+contiguous, and a trailer of block checksums when the payload is longer than one block. A sealed extent has a salt before its
+payload, and tags at the end of its trailer. All integers are big-endian.
 
 Any thread; everything here is a function of its arguments.
 """
@@ -27,10 +28,12 @@ ALIGNMENT_BYTES = 4_096
 CRC_BYTES = 4
 SALT_BYTES = 16
 TAG_BYTES = 16
+HEAD_BYTES_MOST = EXTENT_HEADER_BYTES + OWNER_BYTES_MOST + ALIGNMENT_BYTES + SALT_BYTES
+"""All that can precede a payload."""
 
 SEALED = 0x0001
-"""Flag of an encrypted extent; specified, not written yet."""
-KNOWN_FLAGS = 0
+"""Flag of an encrypted extent."""
+KNOWN_FLAGS = SEALED
 
 _FILE = struct.Struct(">8sBBHQ8xI")  # magic, version, media, flags, segment, reserved, crc32c of what precedes
 _EXTENT = struct.Struct(
@@ -52,9 +55,10 @@ def blocks_in(length: int) -> int:
     return -(-length // BLOCK_BYTES)
 
 
-def trailer_bytes(length: int) -> int:
+def trailer_bytes(length: int, sealed: bool) -> int:
     """Size of the trailer behind a payload of `length` bytes."""
-    return CRC_BYTES * blocks_in(length) if length > BLOCK_BYTES else 0
+    blocks = blocks_in(length)
+    return (CRC_BYTES * blocks if blocks > 1 else 0) + (TAG_BYTES * blocks if sealed else 0)
 
 
 def block_checksums(payload: Buffer) -> list[int]:
@@ -67,15 +71,17 @@ def pack_trailer(checksums: list[int]) -> bytes:
     return struct.pack(f">{len(checksums)}I", *checksums)
 
 
-def unpack_trailer(trailer: bytes) -> tuple[int, ...]:
-    return struct.unpack(f">{len(trailer) // CRC_BYTES}I", trailer)
+def unpack_trailer(trailer: bytes, length: int) -> tuple[int, ...]:
+    """The block checksums in the trailer of a payload of `length` bytes, more than one block."""
+    return struct.unpack_from(f">{blocks_in(length)}I", trailer)
 
 
-def seal_payload(payload: Buffer) -> tuple[int, bytes]:
-    """(check, trailer) of a payload: the trailer is empty when one block holds it all."""
+def checked(payload: Buffer, tags: bytes = b"") -> tuple[int, bytes]:
+    """(check, trailer) of a payload: without tags the trailer is empty when one block holds it all."""
     if len(payload) <= BLOCK_BYTES:
-        return _crc32c(payload), b""
-    trailer = pack_trailer(block_checksums(payload))
+        check: int = _crc32c(payload)
+        return (crc32c(tags, check), tags) if tags else (check, b"")
+    trailer = pack_trailer(block_checksums(payload)) + tags
     return crc32c(trailer), trailer
 
 
@@ -113,30 +119,38 @@ class ExtentHeader:
     padding: int
     length: int
     check: int
+    salt: bytes = b""
 
     @property
     def payload_at(self) -> int:
-        return self.at + EXTENT_HEADER_BYTES + len(self.owner) + self.padding
+        return self.at + EXTENT_HEADER_BYTES + len(self.owner) + self.padding + len(self.salt)
 
     @property
     def end(self) -> int:
         """Where the next extent begins."""
-        return self.payload_at + self.length + trailer_bytes(self.length)
+        return self.payload_at + self.length + trailer_bytes(self.length, self.sealed)
+
+    @property
+    def sealed(self) -> bool:
+        return self.flags & SEALED != 0
 
     def extent(self, segment: int) -> Extent:
-        return Extent(segment, self.payload_at, self.length, self.check)
+        return Extent(segment, self.payload_at, self.length, self.check, self.sealed)
 
 
-def padding_for(at: int, owner: bytes) -> int:
+def padding_for(at: int, owner: bytes, salt: bytes = b"") -> int:
     """Zeros that align the payload of an extent whose header lies at `at`."""
-    return -(at + EXTENT_HEADER_BYTES + len(owner)) % ALIGNMENT_BYTES
+    return -(at + EXTENT_HEADER_BYTES + len(owner) + len(salt)) % ALIGNMENT_BYTES
 
 
-def encode_extent_header(owner: bytes, length: int, check: int, padding: int = 0) -> bytes:
-    """Header, owner and padding: all that precedes the payload."""
-    head = _EXTENT.pack(EXTENT_MAGIC, VERSION, 0, len(owner), padding, length, check, 0)[:_CRC_AT]
+def encode_extent_header(owner: bytes, length: int, check: int, padding: int = 0, salt: bytes = b"") -> bytes:
+    """Header, owner, padding and, of a sealed extent, salt: all that precedes the payload."""
+    flags = SEALED if salt else 0
+    head = _EXTENT.pack(EXTENT_MAGIC, VERSION, flags, len(owner), padding, length, check, 0)[:_CRC_AT]
     crc: int = _crc32c(owner, _crc32c(head))
-    return b"%b%b%b%b" % (head, crc.to_bytes(CRC_BYTES, "big"), owner, bytes(padding))
+    if salt:
+        crc = _crc32c(salt, crc)
+    return b"%b%b%b%b%b" % (head, crc.to_bytes(CRC_BYTES, "big"), owner, bytes(padding), salt)
 
 
 def check_owner(owner: bytes) -> None:
@@ -146,7 +160,7 @@ def check_owner(owner: bytes) -> None:
 
 
 def decode_extent_header(head: bytes, at: int) -> ExtentHeader | None:
-    """The header at the start of `head` (at least EXTENT_HEADER_BYTES + OWNER_BYTES_MOST, or all up to the file's end).
+    """The header at the start of `head` (at least HEAD_BYTES_MOST, or all up to the file's end).
 
     None where no intact header lies: the end of what was written, or damage.
 
@@ -157,10 +171,17 @@ def decode_extent_header(head: bytes, at: int) -> ExtentHeader | None:
         return None
     _, version, flags, owner_bytes, padding, length, check, crc = _EXTENT.unpack(head[:EXTENT_HEADER_BYTES])
     owner = bytes(head[EXTENT_HEADER_BYTES : EXTENT_HEADER_BYTES + owner_bytes])
-    if len(owner) != owner_bytes or crc != _crc32c(owner, _crc32c(head[:_CRC_AT])):
+    salt = b""
+    if flags & SEALED:
+        salt_at = EXTENT_HEADER_BYTES + owner_bytes + padding
+        salt = bytes(head[salt_at : salt_at + SALT_BYTES])
+        if len(salt) != SALT_BYTES:
+            return None
+    found: int = _crc32c(owner, _crc32c(head[:_CRC_AT]))
+    if len(owner) != owner_bytes or crc != (crc32c(salt, found) if salt else found):
         return None
     if version != VERSION or flags & ~KNOWN_FLAGS:
         raise Unsupported("an extent of an unknown format", offset=at, version=version, flags=flags)
     if not 0 < length <= EXTENT_BYTES_MOST or not owner:
         return None
-    return ExtentHeader(at, flags, owner, padding, length, check)
+    return ExtentHeader(at, flags, owner, padding, length, check, salt)

@@ -14,25 +14,29 @@ from array import array
 from collections import OrderedDict
 
 from isotherm.clock import Clock
+from isotherm.segments.format import CRC_BYTES, blocks_in
 from isotherm.segments.port import Extent
 
 _ENTRY_BYTES = 600  # Python objects of an entry, about
 
 
 class KnownExtent:
-    """`checks`: crc32c of each block. `verified`: (since when, bits of the blocks), replaced as a whole."""
+    """`checks`: crc32c of each block. `verified`: (since when, bits of the blocks), replaced as a whole. Of a sealed extent
+    also its salt and the tags of all blocks."""
 
-    __slots__ = ("checks", "verified")
+    __slots__ = ("checks", "salt", "tags", "verified")
 
-    def __init__(self, trailer: bytes) -> None:
-        self.checks = array("I", trailer)
+    def __init__(self, trailer: bytes, blocks: int, salt: bytes) -> None:
+        self.checks = array("I", trailer[: CRC_BYTES * blocks])
         if sys.byteorder == "little":
             self.checks.byteswap()
+        self.tags = trailer[CRC_BYTES * blocks :]
+        self.salt = salt
         self.verified = (0.0, 0)
 
     @property
     def cost_bytes(self) -> int:
-        return _ENTRY_BYTES + 5 * len(self.checks)
+        return _ENTRY_BYTES + 5 * len(self.checks) + len(self.tags)
 
 
 class KnownExtents:
@@ -45,9 +49,9 @@ class KnownExtents:
         self._interval_s = interval_s
         self._bytes = 0
 
-    def add(self, extent: Extent, trailer: bytes) -> KnownExtent:
-        """Remember an extent by its verified trailer."""
-        known = KnownExtent(trailer)
+    def add(self, extent: Extent, trailer: bytes, salt: bytes = b"") -> KnownExtent:
+        """Remember an extent by its verified trailer; a sealed one with its salt."""
+        known = KnownExtent(trailer, blocks_in(extent.length), salt)
         if self.entries.setdefault(extent, known) is known:
             self._bytes += known.cost_bytes
         while self._bytes > self._most_bytes and len(self.entries) > 1:

@@ -1,7 +1,7 @@
 """Large payloads, each through an open segment of its own for as long as it lasts.
 
 A *lane* is an open segment that one stream uses exclusively; afterwards it serves the next, so that 10,000 parts do not
-make 10,000 files. A `Sink` cuts a payload into extents, checksums blocks as they pass, writes an extent's header once its
+make 10,000 files. A `Sink` cuts a payload into extents, seals and checksums blocks as they pass, writes an extent's header once its
 length is known, and syncs once at the end.
 
 Invariants: nothing is acknowledged before `finish` has synced; whatever fails before, no lane's `end` has moved, and the
@@ -20,7 +20,7 @@ from isotherm.errors import Closed, NoSpace
 from isotherm.segments.files import SegmentFiles
 from isotherm.segments.format import crc32c, encode_extent_header, pack_trailer, padding_for, trailer_bytes
 from isotherm.segments.open_segment import OpenSegment
-from isotherm.segments.port import BLOCK_BYTES, Buffer, Extent, Media, Witness
+from isotherm.segments.port import BLOCK_BYTES, Buffer, Extent, Frames, Media, Sealing, Witness
 from isotherm.segments.settings import SegmentSettings
 
 
@@ -89,10 +89,19 @@ class Sink:
     """One payload on its way to the device."""
 
     def __init__(
-        self, owner: bytes, media: Media, lanes: Lanes, settings: SegmentSettings, witness: Witness | None = None
+        self,
+        owner: bytes,
+        media: Media,
+        lanes: Lanes,
+        settings: SegmentSettings,
+        witness: Witness | None = None,
+        seal: Sealing | None = None,
     ) -> None:
         self._owner = owner
         self._witness = witness
+        self._seal = seal
+        self._frames: Frames | None = None  # of the extent under way, where it is sealed
+        self._salt = b""
         self._media = media
         self._lanes = lanes
         self._settings = settings
@@ -103,7 +112,8 @@ class Sink:
         self._lane: OpenSegment | None = None
         self._header_at = 0
         self._payload_at = 0
-        self._length = 0
+        self._taken = 0  # of the extent under way; a seal holds some of it back
+        self._length = 0  # written
         self._behind = 0  # what lies before has been handed to the device
         self._checksums: list[int] = []
         self._block_crc = 0
@@ -128,7 +138,7 @@ class Sink:
                 self._take(pieces)
                 if self._witness is not None:
                     self._witness.finish()
-                if self._length:
+                if self._taken:
                     self._end_extent()
                 self._leave_lane()
                 self._acknowledge()
@@ -146,21 +156,30 @@ class Sink:
 
     def _take(self, pieces: Sequence[Buffer]) -> None:
         run: list[Buffer] = []
-        run_bytes = 0
         for piece in pieces:
             view = memoryview(piece)
             if self._witness is not None:
                 self._witness.update(view)
             while view:
-                room = self._settings.extent_bytes_most - self._length - run_bytes
+                room = self._settings.extent_bytes_most - self._taken
                 part = view[:room]
                 run.append(part)
-                run_bytes += len(part)
+                self._taken += len(part)
                 view = view[room:]
                 if len(part) == room:
-                    self._write(run)
+                    self._pass_on(run)
                     self._end_extent()
-                    run, run_bytes = [], 0
+                    run = []
+        if run:
+            self._pass_on(run)
+
+    def _pass_on(self, run: Sequence[Buffer]) -> None:
+        """To the device, through the seal."""
+        if self._seal is not None:
+            if self._frames is None:
+                self._frames = self._seal.begin()
+                self._salt = self._frames.salt
+            run = self._frames.update(run)
         if run:
             self._write(run)
 
@@ -170,8 +189,8 @@ class Sink:
             lane = self._lane = self._lanes.take(self._media)
             self._header_at = self._behind = lane.end
         if self._length == 0:
-            padding = padding_for(self._header_at, self._owner)
-            self._payload_at = self._header_at + len(encode_extent_header(self._owner, 0, 0, padding))
+            padding = padding_for(self._header_at, self._owner, self._salt)
+            self._payload_at = self._header_at + len(encode_extent_header(self._owner, 0, 0, padding, self._salt))
         at = self._payload_at + self._length
         end = at + sum(map(len, run))
         if self._lanes.demand_room(lane) > self._settings.allocate_bytes:
@@ -194,21 +213,30 @@ class Sink:
             view = view[len(part) :]
 
     def _end_extent(self) -> None:
+        tags = b""
+        if self._frames is not None:
+            self._write(self._frames.finish())
+            tags = self._frames.tags
         lane = self._lane
         assert lane is not None
         if self._length % BLOCK_BYTES:
             self._checksums.append(self._block_crc)
-        check = self._checksums[0]
         if self._length > BLOCK_BYTES:
-            trailer = pack_trailer(self._checksums)
+            trailer = pack_trailer(self._checksums) + tags
             check = crc32c(trailer)
+        else:
+            trailer = tags
+            check = crc32c(tags, self._checksums[0]) if tags else self._checksums[0]
+        if trailer:
             lane.write([trailer], self._payload_at + self._length)
-        padding = padding_for(self._header_at, self._owner)
-        lane.write([encode_extent_header(self._owner, self._length, check, padding)], self._header_at)
-        self._done.append(Extent(lane.segment, self._payload_at, self._length, check))
-        self._header_at = self._payload_at + self._length + trailer_bytes(self._length)
-        self._length = self._block_crc = 0
+        padding = padding_for(self._header_at, self._owner, self._salt)
+        lane.write([encode_extent_header(self._owner, self._length, check, padding, self._salt)], self._header_at)
+        sealed = self._frames is not None
+        self._done.append(Extent(lane.segment, self._payload_at, self._length, check, sealed))
+        self._header_at = self._payload_at + self._length + trailer_bytes(self._length, sealed)
+        self._taken = self._length = self._block_crc = 0
         self._checksums = []
+        self._frames, self._salt = None, b""
         if self._header_at >= self._settings.segment_bytes:
             self._leave_lane()
 

@@ -30,11 +30,12 @@ from isotherm.segments.epochs import ReaderEpochs
 from isotherm.segments.files import SegmentFiles, file_name
 from isotherm.segments.format import ExtentHeader, check_owner
 from isotherm.segments.lanes import Lanes, Sink
-from isotherm.segments.port import BLOCK_BYTES, Buffer, Extent, ExtentStream, Hold, Media, Witness
+from isotherm.segments.port import BLOCK_BYTES, Extent, ExtentStream, Hold, Media, Payload, Seal, Sealing, Witness
 from isotherm.segments.reader import ExtentReader
 from isotherm.segments.reclaim import Reclaim, empty
 from isotherm.segments.recovery import Recovery
 from isotherm.segments.scan import SegmentScan
+from isotherm.segments.sealed_reader import SealedReader
 from isotherm.segments.settings import SegmentSettings
 from isotherm.segments.stream import LaneStream
 from isotherm.segments.upkeep import Copied, Recovered
@@ -64,6 +65,7 @@ class LocalSegments:
         self._settings = settings
         self._descriptors = Descriptors(files, drive, settings.descriptors)
         self._reader = ExtentReader(self._descriptors, drive, clock, settings)
+        self._sealed = SealedReader(self._reader)
         self._writers = {media: SharedWriter(media, files, settings) for media in Media}
         self._lanes = Lanes(files, settings)
         self._recovery = Recovery(files, meta, drive, clock)
@@ -105,15 +107,15 @@ class LocalSegments:
         """A segment at least this long is sealed."""
         return self._settings.segment_bytes
 
-    async def append(self, owner: bytes, data: Buffer, media: Media = Media.PERFORMANCE) -> Extent:
+    async def append(self, owner: bytes, data: Payload, media: Media = Media.PERFORMANCE) -> Extent:
         return await self._writers[media].append(owner, self._checked(owner, data))
 
     def place(
-        self, owner: bytes, data: Buffer, media: Media = Media.PERFORMANCE
+        self, owner: bytes, data: Payload, media: Media = Media.PERFORMANCE
     ) -> Coroutine[Any, Any, tuple[Extent, Prerequisite]]:
         return self._writers[media].place(owner, self._checked(owner, data))
 
-    def _checked(self, owner: bytes, data: Buffer) -> Buffer:
+    def _checked(self, owner: bytes, data: Payload) -> Payload:
         self._check()
         check_owner(owner)
         if isinstance(data, memoryview):
@@ -122,35 +124,45 @@ class LocalSegments:
             raise Invalid(f"an append is 1 to {self._settings.append_bytes_most} bytes, not {len(data)}")
         return data
 
-    def stream(self, owner: bytes, media: Media = Media.PERFORMANCE, witness: Witness | None = None) -> ExtentStream:
+    def stream(
+        self,
+        owner: bytes,
+        media: Media = Media.PERFORMANCE,
+        witness: Witness | None = None,
+        seal: Sealing | None = None,
+    ) -> ExtentStream:
         self._check()
         check_owner(owner)
-        sink = Sink(owner, media, self._lanes, self._settings, witness)
+        sink = Sink(owner, media, self._lanes, self._settings, witness, seal)
         return LaneStream(sink, self._settings.stream_piece_bytes, self._executor)
 
-    def read_now(self, extent: Extent, offset: int, length: int) -> bytes | None:
+    def read_now(self, extent: Extent, offset: int, length: int, seal: Seal | None = None) -> bytes | None:
         self._guard.check()
+        if extent.sealed:
+            return self._sealed.read_now(extent, offset, length, seal)
         return self._reader.read_now(extent, offset, length)
 
-    async def read(self, extent: Extent, offset: int, length: int) -> bytes:
-        self._guard.check()
+    async def read(self, extent: Extent, offset: int, length: int, seal: Seal | None = None) -> bytes:
         if length <= _ON_LOOP_BYTES:
-            data = self._reader.read_now(extent, offset, length)
+            data = self.read_now(extent, offset, length, seal)
             if data is not None:
                 return data
+        self._guard.check()
+        if extent.sealed:
+            return await offload(self._sealed.read, extent, offset, length, seal)
         return await offload(self._reader.read, extent, offset, length)
 
-    async def chunks(self, extent: Extent, offset: int, length: int) -> AsyncIterator[bytes]:
+    async def chunks(self, extent: Extent, offset: int, length: int, seal: Seal | None = None) -> AsyncIterator[bytes]:
         end = offset + length
         while offset < end:
             # Cut where blocks end, so that none is read and verified twice.
             upto = min(end, offset - offset % BLOCK_BYTES + _CHUNK_BYTES)
-            yield await self.read(extent, offset, upto - offset)
+            yield await self.read(extent, offset, upto - offset, seal)
             offset = upto
 
     def sendable(self, extent: Extent, offset: int, length: int) -> tuple[int, int] | None:
         self._guard.check()
-        return self._reader.sendable(extent, offset, length)
+        return None if extent.sealed else self._reader.sendable(extent, offset, length)
 
     def reading(self) -> AbstractAsyncContextManager[None]:
         self._guard.check()

@@ -11,6 +11,10 @@ reference takes the payload out of the live bytes. What was written and never re
 Compaction moves live extents, tells the `Referrer` of their owners in the same transaction, and unlinks a segment only when no
 live byte and no older reader (`reading`) is left.
 
+*Sealed extents* hold ciphertext (sealing.py, docs/formats/segment.md). Engines lay them out, copy and verify them without a
+key; only who reads one brings its tenant's `Seal`, and who streams one. Data models see none of this: each tenant has its own
+view of an engine (tenant_segments.py).
+
 Who may call: any thread or coroutine of the process that opened the store; see `devices/waiting.py` for how one
 coroutine serves both. Payload arguments may be bytes, bytearray or memoryview and are not modified or kept.
 """
@@ -18,7 +22,7 @@ coroutine serves both. Payload arguments may be bytes, bytearray or memoryview a
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from typing import Protocol
@@ -33,6 +37,8 @@ EXTENT_BYTES_MOST = 256 << 20
 Buffer = bytes | bytearray | memoryview
 
 _EXTENT = struct.Struct(">QQQI")
+_SEALED_BIT = 1 << 63
+_LENGTH_BITS = _SEALED_BIT - 1
 
 
 class Media(Enum):
@@ -46,16 +52,23 @@ class Extent(msgspec.Struct, frozen=True, gc=False):
     """Where payload lies.
 
     `offset` is of the first payload byte in the segment. `check` is the crc32c of the payload when it is at most one
-    block, else the crc32c of the packed big-endian u32 block checksums that follow the payload.
+    block, else the crc32c of the packed big-endian u32 block checksums that follow the payload. Of a `sealed` one it covers
+    the tags too, and the payload is ciphertext, as long as the plaintext.
     """
 
     segment: int
     offset: int
     length: int
     check: int
+    sealed: bool = False
+
+    @property
+    def marked_length(self) -> int:
+        """`length`, with the highest of 64 bits set where it is sealed: how references are stored."""
+        return self.length | _SEALED_BIT if self.sealed else self.length
 
     def pack(self) -> bytes:
-        return _EXTENT.pack(self.segment, self.offset, self.length, self.check)
+        return _EXTENT.pack(self.segment, self.offset, self.marked_length, self.check)
 
 
 EXTENT_PACKED_BYTES = _EXTENT.size
@@ -63,7 +76,70 @@ EXTENT_PACKED_BYTES = _EXTENT.size
 
 def unpack_extents(packed: bytes) -> list[Extent]:
     """The inverse of `b"".join(extent.pack() for …)`."""
-    return [Extent(*fields) for fields in _EXTENT.iter_unpack(packed)]
+    return [marked_extent(*fields) for fields in _EXTENT.iter_unpack(packed)]
+
+
+def marked_extent(segment: int, offset: int, marked_length: int, check: int) -> Extent:
+    """An extent as it is stored; see `Extent.marked_length`."""
+    return Extent(segment, offset, marked_length & _LENGTH_BITS, check, marked_length > _LENGTH_BITS)
+
+
+class Sealed(msgspec.Struct, frozen=True, gc=False):
+    """A payload as a seal made it: 16 bytes of salt, ciphertext as long as the plaintext, 16 bytes of tag for each block."""
+
+    salt: bytes
+    payload: Buffer
+    tags: bytes
+
+    def __len__(self) -> int:
+        return len(self.payload)
+
+
+Payload = Buffer | Sealed
+
+
+class Frames(Protocol):
+    """An extent on its way through a seal, block by block. One user at a time."""
+
+    @property
+    def salt(self) -> bytes: ...
+
+    @property
+    def tags(self) -> bytes:
+        """Of what was given out until now."""
+        ...
+
+    def update(self, run: Sequence[Buffer]) -> list[Buffer]:
+        """The next bytes of the plaintext; ciphertext of the blocks that are complete and not the last."""
+        ...
+
+    def finish(self) -> list[Buffer]:
+        """The rest of the ciphertext."""
+        ...
+
+
+class Sealing(Protocol):
+    """What seals extents of a stream. Any thread."""
+
+    def begin(self) -> Frames:
+        """A new extent, under a salt of its own."""
+        ...
+
+
+class Seal(Sealing, Protocol):
+    """A tenant's key at work. Any thread."""
+
+    def seal(self, data: Buffer) -> Sealed:
+        """A whole extent."""
+        ...
+
+    def open(self, extent: Extent, salt: bytes, first: int, payload: Buffer, tags: Buffer) -> bytes:
+        """The plaintext of consecutive whole blocks of an extent, `first` being the number of the first of them.
+
+        Raises:
+            Corrupt: it is not what was sealed under this key with this salt, or not in this place.
+        """
+        ...
 
 
 class Witness(Protocol):
@@ -116,12 +192,13 @@ class Referrer(Protocol):
 class Segments(Protocol):
     """A store of segments.
 
-    Errors of all reads: `Corrupt` when a checksum does not fit; `NotFound` when the segment is gone (the reference was
+    Errors of all reads: `Corrupt` when a checksum or a seal does not fit; `Denied` when a sealed extent is read without a
+    seal; `NotFound` when the segment is gone (the reference was
     moved meanwhile: resolve it again). Of all writes: `NoSpace`; `Unavailable` after any other device error, whereupon
     the segment concerned is never written again.
     """
 
-    async def append(self, owner: bytes, data: Buffer, media: Media = Media.PERFORMANCE) -> Extent:
+    async def append(self, owner: bytes, data: Payload, media: Media = Media.PERFORMANCE) -> Extent:
         """Write a small payload (≤ 4 MiB), sharing a segment and its sync with others.
 
         Durable on return or, where an engine keeps it in the metadata, with the transaction that refers to it: hand
@@ -130,7 +207,7 @@ class Segments(Protocol):
         ...
 
     async def place(
-        self, owner: bytes, data: Buffer, media: Media = Media.PERFORMANCE
+        self, owner: bytes, data: Payload, media: Media = Media.PERFORMANCE
     ) -> tuple[Extent, Prerequisite | None]:
         """As `append`, for a transaction that refers to it and commits `after` the prerequisite, if there is one.
 
@@ -140,24 +217,30 @@ class Segments(Protocol):
         ...
 
     def stream(
-        self, owner: bytes, media: Media = Media.PERFORMANCE, witness: Witness | None = None
-    ) -> ExtentStream: ...
+        self,
+        owner: bytes,
+        media: Media = Media.PERFORMANCE,
+        witness: Witness | None = None,
+        seal: Sealing | None = None,
+    ) -> ExtentStream:
+        """A large payload. The witness sees it before the seal does."""
+        ...
 
-    def read_now(self, extent: Extent, offset: int, length: int) -> bytes | None:
+    def read_now(self, extent: Extent, offset: int, length: int, seal: Seal | None = None) -> bytes | None:
         """Verified bytes of a range within the extent if they are at hand; None where reading would block."""
         ...
 
-    async def read(self, extent: Extent, offset: int, length: int) -> bytes:
+    async def read(self, extent: Extent, offset: int, length: int, seal: Seal | None = None) -> bytes:
         """Verified bytes; may wait for the device. Meant for up to a few MiB."""
         ...
 
-    def chunks(self, extent: Extent, offset: int, length: int) -> AsyncIterator[bytes]:
+    def chunks(self, extent: Extent, offset: int, length: int, seal: Seal | None = None) -> AsyncIterator[bytes]:
         """Verified bytes in pieces of at most 1 MiB."""
         ...
 
     def sendable(self, extent: Extent, offset: int, length: int) -> tuple[int, int] | None:
         """(descriptor, file offset) for sendfile, when this process has verified every block of the range lately, and the
-        engine has descriptors.
+        engine has descriptors. Never of a sealed extent.
 
         The descriptor is valid until control returns to the event loop; duplicate it to keep it.
         """

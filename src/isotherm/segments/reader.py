@@ -16,7 +16,7 @@ from isotherm.clock import Clock
 from isotherm.devices.drive import NOWAIT, Drive
 from isotherm.errors import Corrupt, Invalid, Unavailable
 from isotherm.segments.descriptors import Descriptor, Descriptors
-from isotherm.segments.format import trailer_bytes
+from isotherm.segments.format import SALT_BYTES, trailer_bytes
 from isotherm.segments.known import KnownExtent, KnownExtents
 from isotherm.segments.port import BLOCK_BYTES, EXTENT_BYTES_MOST, Extent
 from isotherm.segments.scratch import SCRATCH_BYTES, Scratch
@@ -24,48 +24,48 @@ from isotherm.segments.settings import SegmentSettings
 
 
 class ExtentReader:
-    """Reads what `Extent`s describe. See `Segments` for the errors."""
+    """Reads what `Extent`s describe. See `Segments` for the errors. Blocks of sealed ones are given as they lie."""
 
     def __init__(self, descriptors: Descriptors, drive: Drive, clock: Clock, settings: SegmentSettings) -> None:
-        self._descriptors = descriptors
-        self._cached = descriptors.cached
+        self.descriptors = descriptors
+        self.cached = descriptors.cached
         self._drive = drive
-        self._preadv = drive.preadv
-        self._scratch = Scratch()
+        self.preadv = drive.preadv
+        self.scratch = Scratch()
         self._known = KnownExtents(clock, settings.known_bytes, settings.verified_s)
-        self._entries = self._known.entries
+        self.entries = self._known.entries
 
     def read_now(self, extent: Extent, offset: int, length: int) -> bytes | None:
         """See `Segments.read_now`."""
         whole = extent.length
         if offset < 0 or length < 0 or offset + length > whole:
-            raise _outside(extent, offset, length)
-        descriptor = self._cached.get(extent.segment)
+            raise outside(extent, offset, length)
+        descriptor = self.cached.get(extent.segment)
         if descriptor is None or length == 0:
             return b"" if length == 0 else None
         descriptor.used = True
         if whole > BLOCK_BYTES:
-            return self._blocks_now(descriptor, extent, offset, length)
-        view = self._scratch.view[:whole]
+            return self.blocks_now(descriptor, extent, offset, length)
+        view = self.scratch.view[:whole]
         try:
-            if self._preadv(descriptor.fd, (view,), extent.offset, NOWAIT) != whole:
+            if self.preadv(descriptor.fd, (view,), extent.offset, NOWAIT) != whole:
                 return None
         except OSError:  # would block, or this file system cannot say
             return None
         if crc32c(view) != extent.check:
-            raise _damaged(extent, 0)
+            raise damaged(extent, 0)
         return bytes(view) if length == whole else bytes(view[offset : offset + length])
 
-    def _blocks_now(self, descriptor: Descriptor, extent: Extent, offset: int, length: int) -> bytes | None:
-        known = self._entries.get(extent)
+    def blocks_now(self, descriptor: Descriptor, extent: Extent, offset: int, length: int) -> bytes | None:
+        known = self.entries.get(extent)
         first = offset // BLOCK_BYTES
         start = first * BLOCK_BYTES
         end = min(-(-(offset + length) // BLOCK_BYTES) * BLOCK_BYTES, extent.length)
         if known is None or end - start > SCRATCH_BYTES:
             return None
-        view = self._scratch.view[: end - start]
+        view = self.scratch.view[: end - start]
         try:
-            if self._preadv(descriptor.fd, (view,), extent.offset + start, NOWAIT) != end - start:
+            if self.preadv(descriptor.fd, (view,), extent.offset + start, NOWAIT) != end - start:
                 return None
         except OSError:
             return None
@@ -75,55 +75,56 @@ class ExtentReader:
     def read(self, extent: Extent, offset: int, length: int) -> bytes:
         """Verified bytes; blocks on the device."""
         if offset < 0 or length < 0 or offset + length > extent.length:
-            raise _outside(extent, offset, length)
+            raise outside(extent, offset, length)
         if length == 0:
             return b""
-        descriptor = self._descriptors.get(extent.segment)
+        descriptor = self.descriptors.get(extent.segment)
         if extent.length <= BLOCK_BYTES:
-            data = self._pread(descriptor, extent, extent.length, 0)
+            data = self.pread(descriptor, extent, extent.length, 0)
             if crc32c(data) != extent.check:
-                raise _damaged(extent, 0)
+                raise damaged(extent, 0)
             return data if length == extent.length else data[offset : offset + length]
-        known = self._entries.get(extent) or self._learn(descriptor, extent)
+        known = self.entries.get(extent) or self.learn(descriptor, extent)
         first = offset // BLOCK_BYTES
         start = first * BLOCK_BYTES
         end = min(-(-(offset + length) // BLOCK_BYTES) * BLOCK_BYTES, extent.length)
-        data = self._pread(descriptor, extent, end - start, start)
+        data = self.pread(descriptor, extent, end - start, start)
         self._compare(extent, known, first, memoryview(data))
         return data if length == end - start else data[offset - start : offset - start + length]
 
     def sendable(self, extent: Extent, offset: int, length: int) -> tuple[int, int] | None:
         """See `Segments.sendable`."""
         if offset < 0 or length <= 0 or offset + length > extent.length:
-            raise _outside(extent, offset, length)
-        descriptor = self._cached.get(extent.segment)
-        known = self._entries.get(extent)
+            raise outside(extent, offset, length)
+        descriptor = self.cached.get(extent.segment)
+        known = self.entries.get(extent)
         if descriptor is None or known is None:
             return None
         if not self._known.covers(known, offset // BLOCK_BYTES, -(-(offset + length) // BLOCK_BYTES)):
             return None
         descriptor.used = True
-        self._scratch.lent = descriptor
+        self.scratch.lent = descriptor
         return descriptor.fd, extent.offset + offset
 
-    def _learn(self, descriptor: Descriptor, extent: Extent) -> KnownExtent:
+    def learn(self, descriptor: Descriptor, extent: Extent) -> KnownExtent:
         if extent.length > EXTENT_BYTES_MOST:  # a damaged reference must not ask for memory that nobody has
             raise Corrupt("no extent is that long", segment=extent.segment, offset=extent.offset)
-        trailer = self._pread(descriptor, extent, trailer_bytes(extent.length), extent.length)
+        trailer = self.pread(descriptor, extent, trailer_bytes(extent.length, extent.sealed), extent.length)
         if crc32c(trailer) != extent.check:
             raise Corrupt("damaged block checksums", segment=extent.segment, offset=extent.offset)
-        return self._known.add(extent, trailer)
+        salt = self.pread(descriptor, extent, SALT_BYTES, -SALT_BYTES) if extent.sealed else b""
+        return self._known.add(extent, trailer, salt)
 
     def _compare(self, extent: Extent, known: KnownExtent, first: int, view: memoryview) -> None:
         checks = known.checks
         block = first
         for at in range(0, len(view), BLOCK_BYTES):
             if crc32c(view[at : at + BLOCK_BYTES]) != checks[block]:
-                raise _damaged(extent, block)
+                raise damaged(extent, block)
             block += 1
         self._known.mark(known, first, block)
 
-    def _pread(self, descriptor: Descriptor, extent: Extent, length: int, offset: int) -> bytes:
+    def pread(self, descriptor: Descriptor, extent: Extent, length: int, offset: int) -> bytes:
         try:
             data = self._drive.pread(descriptor.fd, length, extent.offset + offset)
             while len(data) < length:
@@ -138,9 +139,9 @@ class ExtentReader:
         return data
 
 
-def _outside(extent: Extent, offset: int, length: int) -> Invalid:
+def outside(extent: Extent, offset: int, length: int) -> Invalid:
     return Invalid(f"bytes {offset}+{length} are not within an extent of {extent.length}")
 
 
-def _damaged(extent: Extent, block: int) -> Corrupt:
+def damaged(extent: Extent, block: int) -> Corrupt:
     return Corrupt("stored bytes fail their checksum", segment=extent.segment, offset=extent.offset, block=block)

@@ -21,10 +21,9 @@ from isotherm.devices.drive import Drive
 from isotherm.devices.locks import locked_elsewhere
 from isotherm.errors import Corrupt, Unavailable, Unsupported
 from isotherm.segments.format import (
-    EXTENT_HEADER_BYTES,
     EXTENT_MAGIC,
     FILE_HEADER_BYTES,
-    OWNER_BYTES_MOST,
+    HEAD_BYTES_MOST,
     ExtentHeader,
     crc32c,
     decode_extent_header,
@@ -34,7 +33,6 @@ from isotherm.segments.format import (
 from isotherm.segments.port import BLOCK_BYTES, Extent
 
 _WINDOW_BYTES = 1 << 20
-_HEAD_BYTES = EXTENT_HEADER_BYTES + OWNER_BYTES_MOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +180,7 @@ class SegmentScan:
         return Totals(payload, extents, end, gaps)
 
     def verified(self, extent: Extent, take: Callable[[bytes], None] | None = None) -> bytes:
-        """Compare a whole payload with its checksums, from the file; returns its trailer.
+        """Compare a whole payload with its checksums, from the file; returns its trailer. Of a sealed one that is ciphertext.
 
         Args:
             take: gets the payload in verified pieces of at most 1 MiB.
@@ -191,23 +189,27 @@ class SegmentScan:
             Corrupt: it is not what was written.
             Unavailable: the device failed.
         """
-        trailer = self._exactly(extent.offset + extent.length, trailer_bytes(extent.length))
-        if trailer and crc32c(trailer) != extent.check:
-            raise Corrupt("damaged block checksums", segment=self.segment, offset=extent.offset)
-        checks = unpack_trailer(trailer) if trailer else (extent.check,)
+        trailer = self._exactly(extent.offset + extent.length, trailer_bytes(extent.length, extent.sealed))
+        if extent.length > BLOCK_BYTES:
+            if crc32c(trailer) != extent.check:
+                raise Corrupt("damaged block checksums", segment=self.segment, offset=extent.offset)
+            checks, tag = unpack_trailer(trailer, extent.length), b""
+        else:
+            checks, tag = (extent.check,), trailer
         for at in range(0, extent.length, _WINDOW_BYTES):
             piece = self._exactly(extent.offset + at, min(_WINDOW_BYTES, extent.length - at))
             view = memoryview(piece)
             for start in range(0, len(piece), BLOCK_BYTES):
                 block = (at + start) // BLOCK_BYTES
-                if crc32c(view[start : start + BLOCK_BYTES]) != checks[block]:
+                found = crc32c(view[start : start + BLOCK_BYTES])
+                if (crc32c(tag, found) if tag else found) != checks[block]:
                     raise Corrupt("damaged payload", segment=self.segment, offset=extent.offset, block=block)
             if take is not None:
                 take(piece)
         return trailer
 
     def _header(self, at: int) -> ExtentHeader | None:
-        header = decode_extent_header(self._look(at, _HEAD_BYTES), at)
+        header = decode_extent_header(self._look(at, HEAD_BYTES_MOST), at)
         return header if header is not None and header.end <= self.size else None
 
     def _resume(self, at: int) -> int:

@@ -21,9 +21,9 @@ from contextlib import suppress
 from isotherm.devices.batching import Batcher
 from isotherm.errors import IsothermError, NoSpace, Unavailable
 from isotherm.segments.files import SegmentFiles
-from isotherm.segments.format import FILE_HEADER_BYTES, encode_extent_header, seal_payload
+from isotherm.segments.format import FILE_HEADER_BYTES, checked, encode_extent_header
 from isotherm.segments.open_segment import OpenSegment
-from isotherm.segments.port import Buffer, Extent, Media
+from isotherm.segments.port import Buffer, Extent, Media, Payload, Sealed
 from isotherm.segments.settings import SegmentSettings
 
 _BATCH_BYTES = 32 << 20
@@ -76,32 +76,39 @@ class SharedWriter:
         self._writing = threading.Lock()  # held while the device works; taken before `_filling`
         self._work: Batcher[Batch | None, None] = Batcher(self._perform, name=f"segments-{media.value}")
 
-    async def append(self, owner: bytes, data: Buffer) -> Extent:
+    async def append(self, owner: bytes, data: Payload) -> Extent:
         """Durable on return."""
         extent, batch = await self.place(owner, data)
         await self._work.submit(batch)
         return extent
 
-    async def place(self, owner: bytes, data: Buffer) -> tuple[Extent, Batch]:
+    async def place(self, owner: bytes, data: Payload) -> tuple[Extent, Batch]:
         """Where the payload will lie once the batch has settled. Suspends only where a segment must be made first.
 
         Raises:
             NoSpace, Unavailable, Closed.
         """
-        if not isinstance(data, bytes):
-            data = bytes(data)  # the caller's to change as soon as this returns
-        check, trailer = seal_payload(data)
-        head = encode_extent_header(owner, len(data), check)
+        salt = tags = b""
+        payload: Buffer
+        if isinstance(data, bytes):
+            payload = data
+        elif isinstance(data, Sealed):
+            salt, payload, tags = data.salt, data.payload, data.tags
+        else:
+            payload = bytes(data)  # the caller's to change as soon as this returns
+        length = len(payload)
+        check, trailer = checked(payload, tags)
+        head = encode_extent_header(owner, length, check, 0, salt)
         for _ in range(_TRIES):
             with self._filling:
                 batch = self._batch
                 if batch is not None and self._takes(batch):
                     at = batch.end + len(head)
-                    batch.buffers += (head, data, trailer) if trailer else (head, data)
-                    batch.end = at + len(data) + len(trailer)
-                    batch.payload += len(data)
+                    batch.buffers += (head, payload, trailer) if trailer else (head, payload)
+                    batch.end = at + length + len(trailer)
+                    batch.payload += length
                     batch.extents += 1
-                    return Extent(batch.opened.segment, at, len(data), check), batch
+                    return Extent(batch.opened.segment, at, length, check, salt != b""), batch
             await self._work.submit(None)
         raise Unavailable("others took every place that was made")
 

@@ -7,10 +7,12 @@ from isotherm.clock import SystemClock
 from isotherm.devices.waiting import drive
 from isotherm.ids import SystemIds
 from isotherm.segments.accounting import live_bytes
+from isotherm.segments.format import SALT_BYTES, TAG_BYTES
 from isotherm.segments.remote import inline
 from isotherm.segments.remote.bucket import Bucket
 from isotherm.segments.remote.engine import RemoteSegments
 from isotherm.segments.remote.settings import RemoteSettings
+from isotherm.segments.tenant_segments import TenantSegments
 from isotherm.testing.segments_suite import MIB, Rig
 from tests.segments.rigs import flip as flip_file
 from tests.segments.rigs import open_meta
@@ -51,7 +53,7 @@ def flip(directory, rig, extent, at):
     async def invert(txn):
         key = inline.value_key(extent)
         value = bytearray(await txn.get(key))
-        value[at] ^= 0xFF
+        value[at + (SALT_BYTES if extent.sealed else 0)] ^= 0xFF
         txn.put(key, bytes(value))
 
     drive(rig.meta.transact(invert))
@@ -64,4 +66,5 @@ def live(rig, segment):
     prefix = inline.VALUES + segment.to_bytes(8, "big")
     dropped = {value for _, _, value in drive(inline.dropped(rig.meta, 1_000))}
     values = drive(rig.meta.range(prefix, prefix + b"\xff" * 9, 1_000))
-    return sum(len(value) for key, value in values if key not in dropped)
+    around = SALT_BYTES + TAG_BYTES if isinstance(rig.segments, TenantSegments) else 0
+    return sum(len(value) - around for key, value in values if key not in dropped)

@@ -185,7 +185,7 @@ class SegmentWalk:
         """References to where the walk found no extent; returns where the last of them ends in the file."""
         end = 0
         for extent in group.extents():
-            whole = extent.offset + extent.length + trailer_bytes(extent.length)
+            whole = extent.offset + extent.length + trailer_bytes(extent.length, extent.sealed)
             if self._verify(scan, extent, group):
                 self.say(Kind.EXTENT_UNMARKED, extent, "its header is damaged: compaction cannot move it")
             if whole <= scan.size:
@@ -198,7 +198,7 @@ class SegmentWalk:
         """Whether the bytes of a reference are good; names what refers to them where they are not."""
         job = self._job
         self._live += extent.length
-        end = extent.offset + extent.length + trailer_bytes(extent.length)
+        end = extent.offset + extent.length + trailer_bytes(extent.length, extent.sealed)
         if extent.offset < self._behind:
             self.say(Kind.EXTENT_OVERLAPS, extent, "it begins within another one")
         self._behind = max(self._behind, end)
@@ -221,7 +221,7 @@ class SegmentWalk:
         return True
 
     def _wanted(self, extent: Extent, group: Group) -> list[Reference]:
-        if not self._digests:
+        if not self._digests or extent.sealed:  # the digest is of the plaintext
             return []
         return [reference for reference in group.references if reference.md5 and reference.extent == extent]
 
@@ -238,7 +238,7 @@ class SegmentWalk:
         if len(owners) < 2 and not group.shares:
             return
         for owner, extent in owners.items():
-            right = _SHARE.pack(extent.length, extent.check)
+            right = _SHARE.pack(extent.marked_length, extent.check)
             if group.shares.get(owner) != right:
                 said = "several versions refer to it, and no row says so of this one: it may be taken for dead"
                 named = Reference(extent, owner, None)

@@ -23,7 +23,7 @@ def copy_into_object(
     """See `Upkeep.copy`."""
     copied = Copied()
     parts: list[bytes] = [b""]
-    places: dict[Extent, tuple[int, int, int]] = {}
+    places: dict[Extent, tuple[int, int, int, bool]] = {}
     at = FILE_HEADER_BYTES
     for scan, header in found:
         extent = header.extent(scan.segment)
@@ -33,12 +33,12 @@ def copy_into_object(
         except Corrupt:
             copied.damaged.append(extent)
             continue
-        head = encode_extent_header(header.owner, header.length, header.check)
+        head = encode_extent_header(header.owner, header.length, header.check, salt=header.salt)
         parts += (head, *pieces, trailer)
-        places[extent] = (at + len(head), header.length, header.check)
+        places[extent] = (at + len(head), header.length, header.check, header.sealed)
         at += len(head) + header.length + len(trailer)
     if places:
-        payload = sum(length for _, length, _ in places.values())
+        payload = sum(length for _, length, _, _ in places.values())
 
         def build(segment: int) -> bytes:
             parts[0] = encode_file_header(segment, media)

@@ -22,7 +22,7 @@ from isotherm.ids import Ids
 from isotherm.meta.port import Meta, Prerequisite, Transaction
 from isotherm.segments import accounting
 from isotherm.segments.format import ExtentHeader, check_owner
-from isotherm.segments.port import Buffer, Extent, ExtentStream, Hold, Media, Witness
+from isotherm.segments.port import Extent, ExtentStream, Hold, Media, Payload, Seal, Sealing, Witness
 from isotherm.segments.reclaim import empty
 from isotherm.segments.remote import inline
 from isotherm.segments.remote.anchor import MARK, anchor
@@ -38,6 +38,7 @@ from isotherm.segments.remote.recovery import RemoteRecovery
 from isotherm.segments.remote.settings import RemoteSettings
 from isotherm.segments.remote.upload import RemoteSink
 from isotherm.segments.scan import SegmentScan
+from isotherm.segments.sealed_blocks import demand_seal, open_stored
 from isotherm.segments.stream import LaneStream
 from isotherm.segments.upkeep import Copied, Recovered
 
@@ -85,7 +86,7 @@ class RemoteSegments:
         """A segment at least this long is sealed."""
         return self._settings.segment_bytes
 
-    async def append(self, owner: bytes, data: Buffer, media: Media = Media.PERFORMANCE) -> Extent:
+    async def append(self, owner: bytes, data: Payload, media: Media = Media.PERFORMANCE) -> Extent:
         """See `Segments.append`. Up to `inline_bytes` it is the transaction that refers to it that writes it."""
         self._check()
         check_owner(owner)
@@ -98,33 +99,41 @@ class RemoteSegments:
         return await self._writers[media].append(owner, data)
 
     async def place(
-        self, owner: bytes, data: Buffer, media: Media = Media.PERFORMANCE
+        self, owner: bytes, data: Payload, media: Media = Media.PERFORMANCE
     ) -> tuple[Extent, Prerequisite | None]:
         """See `Segments.place`: durable on return, or with the transaction that refers to it."""
         return await self.append(owner, data, media), None
 
-    def stream(self, owner: bytes, media: Media = Media.PERFORMANCE, witness: Witness | None = None) -> ExtentStream:
+    def stream(
+        self,
+        owner: bytes,
+        media: Media = Media.PERFORMANCE,
+        witness: Witness | None = None,
+        seal: Sealing | None = None,
+    ) -> ExtentStream:
         self._check()
         check_owner(owner)
-        sink = RemoteSink(owner, media, self._objects, self._settings, witness)
+        sink = RemoteSink(owner, media, self._objects, self._settings, witness, seal)
         return LaneStream(sink, _PIECE_BYTES, self._executor)
 
-    def read_now(self, extent: Extent, offset: int, length: int) -> bytes | None:
+    def read_now(self, extent: Extent, offset: int, length: int, seal: Seal | None = None) -> bytes | None:
         self._guard.check()
         check_range(extent, offset, length)
-        return self._fetcher.cached(extent, offset, length) if length else b""
+        return self._fetcher.cached(extent, offset, length, seal) if length else b""
 
-    async def read(self, extent: Extent, offset: int, length: int) -> bytes:
-        data = self.read_now(extent, offset, length)
+    async def read(self, extent: Extent, offset: int, length: int, seal: Seal | None = None) -> bytes:
+        data = self.read_now(extent, offset, length, seal)
         if data is not None:
             return data
-        if isinstance(extent, inline.InlineExtent):  # nobody has referred to it yet
-            return extent.payload[offset : offset + length]
-        if inline.is_inline(extent):
-            return (await inline.read(self._meta, extent))[offset : offset + length]
-        return await self._fetcher.read(extent, offset, length)
+        if not inline.is_inline(extent):
+            return await self._fetcher.read(extent, offset, length, seal)
+        # Nobody has referred yet to one that carries its payload.
+        stored = extent.payload if isinstance(extent, inline.InlineExtent) else await inline.read(self._meta, extent)
+        if extent.sealed:
+            stored = open_stored(demand_seal(extent, seal), extent, memoryview(stored))
+        return stored[offset : offset + length]
 
-    async def chunks(self, extent: Extent, offset: int, length: int) -> AsyncIterator[bytes]:
+    async def chunks(self, extent: Extent, offset: int, length: int, seal: Seal | None = None) -> AsyncIterator[bytes]:
         """See `Segments.chunks`. On an event loop the next piece is on its way while one is handed out."""
         self._guard.check()
         step = self._settings.read_bytes
@@ -135,11 +144,11 @@ class RemoteSegments:
         ahead: asyncio.Task[bytes] | None = None
         try:
             for number, (at, upto) in enumerate(spans if length else []):
-                data = await (ahead or self.read(extent, at, upto - at))
+                data = await (ahead or self.read(extent, at, upto - at, seal))
                 ahead = None
                 if number + 1 < len(spans) and _on_loop():
                     later, until = spans[number + 1]
-                    ahead = asyncio.ensure_future(self.read(extent, later, until - later))
+                    ahead = asyncio.ensure_future(self.read(extent, later, until - later, seal))
                 for start in range(0, len(data), _CHUNK_BYTES):
                     yield data[start : start + _CHUNK_BYTES]
         finally:

@@ -20,12 +20,12 @@ from isotherm.devices.fork import ForkGuard
 from isotherm.devices.waiting import Completion, resolve_all
 from isotherm.errors import Closed
 from isotherm.segments.accounting import SegmentRow, State
-from isotherm.segments.format import FILE_HEADER_BYTES, encode_extent_header, encode_file_header, seal_payload
-from isotherm.segments.port import Buffer, Extent, Media
+from isotherm.segments.format import FILE_HEADER_BYTES, checked, encode_extent_header, encode_file_header
+from isotherm.segments.port import Buffer, Extent, Media, Payload, Sealed
 from isotherm.segments.remote.objects import SegmentObjects
 from isotherm.segments.remote.settings import RemoteSettings
 
-Item = tuple[bytes, Buffer]
+Item = tuple[bytes, Payload]
 """Owner and payload."""
 
 
@@ -46,7 +46,7 @@ class GroupWriter:
         self._closed = False
         self._guard = ForkGuard("segments")
 
-    def append(self, owner: bytes, data: Buffer) -> Completion[Extent]:
+    def append(self, owner: bytes, data: Payload) -> Completion[Extent]:
         """Queue a payload; the completion brings its extent once it is durable.
 
         Raises:
@@ -122,16 +122,17 @@ class GroupWriter:
 
     def _write(self, items: Sequence[Item]) -> list[Extent]:
         parts: list[Buffer] = [b""]
-        places: list[tuple[int, int, int]] = []
+        places: list[tuple[int, int, int, bool]] = []
         at = FILE_HEADER_BYTES
         for owner, data in items:
-            check, trailer = seal_payload(data)
-            head = encode_extent_header(owner, len(data), check)
-            parts += (head, data, trailer)
-            places.append((at + len(head), len(data), check))
-            at += len(head) + len(data) + len(trailer)
-        payload = sum(length for _, length, _ in places)
-        row = SegmentRow(self._media, State.SEALED, payload, len(places), at, at)
+            salt, payload, tags = (data.salt, data.payload, data.tags) if isinstance(data, Sealed) else (b"", data, b"")
+            check, trailer = checked(payload, tags)
+            head = encode_extent_header(owner, len(payload), check, salt=salt)
+            parts += (head, payload, trailer)
+            places.append((at + len(head), len(payload), check, salt != b""))
+            at += len(head) + len(payload) + len(trailer)
+        total = sum(length for _, length, _, _ in places)
+        row = SegmentRow(self._media, State.SEALED, total, len(places), at, at)
 
         def build(segment: int) -> bytes:
             parts[0] = encode_file_header(segment, self._media)

@@ -6,7 +6,7 @@ one that is never referred to. Its number is random and below `SEGMENTS_FROM`, w
 
 Rows belong to the reserved system tenant, as those of accounting.py do:
 
-    V ‖ segment u64 ‖ offset u64    → the payload
+    V ‖ segment u64 ‖ offset u64    → the payload; of a sealed one salt ‖ ciphertext ‖ tag, all of which its check covers
     D ‖ ~stamp                      → stamp ‖ segment ‖ offset: nothing refers to it since that commit
 
 Invariants: a payload has its V row from the transaction that first refers to it. The transaction that drops the last
@@ -25,8 +25,8 @@ from isotherm.errors import Corrupt, NotFound
 from isotherm.ids import Ids
 from isotherm.meta.port import STAMP_BYTES, Meta, Reader, Transaction, invert
 from isotherm.segments import accounting
-from isotherm.segments.format import crc32c
-from isotherm.segments.port import Buffer, Extent
+from isotherm.segments.format import SALT_BYTES, TAG_BYTES, crc32c
+from isotherm.segments.port import Extent, Payload, Sealed
 
 SEGMENTS_FROM = 1 << 32
 VALUES = bytes(4) + b"V"
@@ -36,8 +36,8 @@ _PLACE = struct.Struct(">QQ")
 _DROPPED_A_TRANSACTION = 500
 
 
-class InlineExtent(Extent, frozen=True, eq=False):
-    """An extent that carries its payload until it is referred to. Equal to one that does not."""
+class InlineExtent(Extent, frozen=True, eq=False, kw_only=True):
+    """An extent that carries its payload, as it will be stored, until it is referred to. Equal to one that does not."""
 
     payload: bytes
 
@@ -45,19 +45,32 @@ class InlineExtent(Extent, frozen=True, eq=False):
         return isinstance(other, Extent) and self.pack() == other.pack()
 
     def __hash__(self) -> int:
-        return hash(Extent(self.segment, self.offset, self.length, self.check))
+        return hash(Extent(self.segment, self.offset, self.length, self.check, self.sealed))
 
 
 def is_inline(extent: Extent) -> bool:
     return extent.segment < SEGMENTS_FROM
 
 
-def inline(data: Buffer, ids: Ids) -> InlineExtent:
+def inline(data: Payload, ids: Ids) -> InlineExtent:
     """A new extent that holds a copy of `data`."""
-    payload = bytes(data)
+    sealed = isinstance(data, Sealed)
+    payload = b"".join((data.salt, data.payload, data.tags)) if isinstance(data, Sealed) else bytes(data)
     drawn = ids.token(12)
     segment = int.from_bytes(drawn[:4], "big") or 1
-    return InlineExtent(segment, int.from_bytes(drawn[4:], "big"), len(payload), crc32c(payload), payload)
+    offset = int.from_bytes(drawn[4:], "big")
+    return InlineExtent(segment, offset, len(data), crc32c(payload), sealed, payload=payload)
+
+
+def stored_bytes(extent: Extent) -> int:
+    """How long the row of a payload is."""
+    return extent.length + (SALT_BYTES + TAG_BYTES if extent.sealed else 0)
+
+
+def demand_sound(extent: Extent, payload: bytes) -> None:
+    """Raises Corrupt where a row is not what was written."""
+    if len(payload) != stored_bytes(extent) or crc32c(payload) != extent.check:
+        raise Corrupt("stored bytes fail their checksum", segment=extent.segment, offset=extent.offset, block=0)
 
 
 def value_key(extent: Extent) -> bytes:
@@ -91,12 +104,11 @@ async def discard(txn: Transaction, extents: Collection[Extent], owner: bytes, *
 
 
 async def read(reader: Reader, extent: Extent) -> bytes:
-    """The payload. Raises `NotFound` where it is gone, `Corrupt` where it is not what was written."""
+    """The payload, as it is stored. Raises `NotFound` where it is gone, `Corrupt` where it is not what was written."""
     payload = await reader.get(value_key(extent))
     if payload is None:
         raise NotFound("the payload is gone from the metadata", segment=extent.segment)
-    if len(payload) != extent.length or crc32c(payload) != extent.check:
-        raise Corrupt("stored bytes fail their checksum", segment=extent.segment, offset=extent.offset, block=0)
+    demand_sound(extent, payload)
     return payload
 
 

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 
 from isotherm.errors import Closed
 from isotherm.segments.accounting import SegmentRow, State
-from isotherm.segments.format import FILE_HEADER_BYTES, encode_extent_header, encode_file_header, seal_payload
-from isotherm.segments.port import Buffer, Extent, Media, Witness
+from isotherm.segments.format import FILE_HEADER_BYTES, checked, encode_extent_header, encode_file_header
+from isotherm.segments.port import Buffer, Extent, Media, Sealing, Witness
 from isotherm.segments.remote.bucket import Upload
 from isotherm.segments.remote.objects import SegmentObjects
 from isotherm.segments.remote.settings import RemoteSettings
@@ -33,8 +33,10 @@ class RemoteSink:
         objects: SegmentObjects,
         settings: RemoteSettings,
         witness: Witness | None = None,
+        seal: Sealing | None = None,
     ) -> None:
         self._witness = witness
+        self._seal = seal
         self._owner = owner
         self._media = media
         self._objects = objects
@@ -100,12 +102,18 @@ class RemoteSink:
             self._open = _Object(segment, upload)
             upload.write(encode_file_header(segment, self._media))
         one = self._open
-        check, trailer = seal_payload(self._held)
-        head = encode_extent_header(self._owner, len(self._held), check)
-        for part in (head, self._held, trailer):
+        payload: Buffer = self._held
+        salt, tags = b"", b""
+        if self._seal is not None:
+            frames = self._seal.begin()
+            payload = b"".join(frames.update([self._held]) + frames.finish())
+            salt, tags = frames.salt, frames.tags
+        check, trailer = checked(payload, tags)
+        head = encode_extent_header(self._owner, len(payload), check, salt=salt)
+        for part in (head, payload, trailer):
             if part:
                 one.upload.write(part)
-        self._done.append(Extent(one.segment, one.end + len(head), len(self._held), check))
+        self._done.append(Extent(one.segment, one.end + len(head), len(payload), check, salt != b""))
         one.end += len(head) + len(self._held) + len(trailer)
         one.payload += len(self._held)
         one.extents += 1
