@@ -23,6 +23,7 @@ from isotherm.ids import Ids, SystemIds
 from isotherm.meta.belonging import Belonging, belonging, claim
 from isotherm.meta.lmdb.engine import LmdbMeta
 from isotherm.meta.port import Engine, Meta
+from isotherm.movers.erasure.work import Erasing
 from isotherm.movers.opened import OpenedStore
 from isotherm.movers.round import Rounds
 from isotherm.objects.layout import ROOT_TENANT
@@ -86,7 +87,20 @@ class Engines:
         """Background work, to be done by whoever has time for it."""
         retained, settings = self.settings.feed.retained, self.settings.movers
         return Rounds(
-            self.meta, self.segments, clock=self.clock, feed_retained=retained, settings=settings, stopping=stopping
+            self.meta,
+            self.segments,
+            clock=self.clock,
+            feed_retained=retained,
+            erasing=self.erasing(),
+            settings=settings,
+            stopping=stopping,
+        )
+
+    def erasing(self) -> Erasing:
+        """The background half of erasing tenants."""
+        rows, store_id = self.settings.movers.erased_a_round, self.directory.store_id
+        return Erasing(
+            self.meta, self.segments, self.keys, clock=self.clock, store_id=store_id, rows_a_round=rows
         )
 
     def close(self) -> None:
