@@ -35,9 +35,7 @@ async def _older(txn: Transaction, segments: Segments, tenant: int, row: bytes, 
     return await _version(txn, segments, tenant, row, key, value)
 
 
-async def _version(
-    txn: Transaction, segments: Segments, tenant: int, row: bytes, key: bytes, value: bytes
-) -> Freed:
+async def _version(txn: Transaction, segments: Segments, tenant: int, row: bytes, key: bytes, value: bytes) -> Freed:
     try:
         record = decode_record(value)
     except Corrupt:

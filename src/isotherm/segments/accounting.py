@@ -209,9 +209,7 @@ async def share(txn: Transaction, extents: Collection[Extent], owner: bytes, als
         txn.put(reference_key(extent, also), value)
 
 
-async def discard(
-    txn: Transaction, extents: Collection[Extent], owner: bytes, *, shared: bool = True
-) -> list[Extent]:
+async def discard(txn: Transaction, extents: Collection[Extent], owner: bytes, *, shared: bool = True) -> list[Extent]:
     """See `Segments.discard`."""
     died = []
     for extent in set(extents):

@@ -99,9 +99,7 @@ class Engines:
     def erasing(self) -> Erasing:
         """The background half of erasing tenants."""
         rows, store_id = self.settings.movers.erased_a_round, self.directory.store_id
-        return Erasing(
-            self.meta, self.segments, self.keys, clock=self.clock, store_id=store_id, rows_a_round=rows
-        )
+        return Erasing(self.meta, self.segments, self.keys, clock=self.clock, store_id=store_id, rows_a_round=rows)
 
     def close(self) -> None:
         self.segments.close()

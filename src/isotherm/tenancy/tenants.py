@@ -26,7 +26,16 @@ from isotherm.tenancy.promises import Exceeded, Ledger
 from isotherm.tenancy.register import Permit, Place, no_access_key
 from isotherm.tenancy.roles import ROOT_TENANT, Caller, Need, demand_height, demand_role, reaches
 from isotherm.tenancy.terms import Terms, changed_terms, checked_labels, checked_terms
-from isotherm.tenancy.tree import Node, TenantState, demand_depth, demand_lasting, demand_no_cycle, demand_open, path_of, worst
+from isotherm.tenancy.tree import (
+    Node,
+    TenantState,
+    demand_depth,
+    demand_lasting,
+    demand_no_cycle,
+    demand_open,
+    path_of,
+    worst,
+)
 from isotherm.tenancy.tree_reading import Chain, chain_along, chain_of, read_node
 
 LIMIT_MOST = 1_000

@@ -65,7 +65,7 @@ class Certifying:
             found = Found(
                 store_id=self._store_id,
                 tenant_created_ms=chain[-1].created_ms,
-                above=tuple(node.id for node in chain[:-1]),
+                parent=chain[-1].parent,
                 key_remains=self._keys.remains,
                 dead_bytes=dead_bytes,
                 dead_segments=dead_segments,

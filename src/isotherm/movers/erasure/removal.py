@@ -65,9 +65,7 @@ def note(txn: Transaction, erasure: record.Erasure, counts: Mapping[str, int], d
             txn.add(record.dead_row(erasure.tenant, extent.segment), extent.length)
 
 
-async def _freed(
-    txn: Transaction, segments: Segments, eraser: Eraser, tenant: int, row: bytes, value: bytes
-) -> Freed:
+async def _freed(txn: Transaction, segments: Segments, eraser: Eraser, tenant: int, row: bytes, value: bytes) -> Freed:
     found = await eraser.free(txn, segments, tenant, row, value) if eraser.free else Freed()
     txn.delete(row)
     return found

@@ -79,9 +79,7 @@ async def refer(txn: Transaction, extents: Collection[Extent]) -> None:
     await accounting.refer(txn, [extent for extent in extents if not is_inline(extent)])
 
 
-async def discard(
-    txn: Transaction, extents: Collection[Extent], owner: bytes, *, shared: bool = True
-) -> list[Extent]:
+async def discard(txn: Transaction, extents: Collection[Extent], owner: bytes, *, shared: bool = True) -> list[Extent]:
     """See `Segments.discard`."""
     died = []
     for extent in {extent for extent in extents if is_inline(extent)}:

@@ -73,7 +73,9 @@ def verify(signed: Signed, public_key: bytes) -> None:
     if signed.public_key != public_key.hex():
         raise Corrupt("it was signed by another key")
     try:
-        Ed25519PublicKey.from_public_bytes(public_key).verify(bytes.fromhex(signed.signature), canonical(signed.statement))
+        Ed25519PublicKey.from_public_bytes(public_key).verify(
+            bytes.fromhex(signed.signature), canonical(signed.statement)
+        )
     except (InvalidSignature, ValueError):
         raise Corrupt("the signature does not fit: this is not what was signed") from None
 

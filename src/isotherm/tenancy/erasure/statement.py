@@ -28,10 +28,12 @@ _CHECKS = {
     "writes": "every write reads a row of its bucket in its transaction; these rows were removed first, and none can be made",
 }
 _SEALED = (
-    "what was written to segments for the tenant was sealed under a key that the tenant's secret is needed for: no copy of "
-    "it can be read since the secret was destroyed, unless from a copy of the secret"
+    "the tenant had a secret: no copy of what was sealed under it can be read since it was destroyed, unless by somebody who "
+    "kept a copy of the secret"
 )
-_PLAIN = "what was written to segments for the tenant was not sealed: what remains of it can be read until it is gone"
+_PLAIN = (
+    "the tenant had no secret: nothing was sealed for it, and what remains of its bytes can be read until it is gone"
+)
 _REMAINS = {
     "audit log": "records of what was done to the tenant, with names, paths and access keys, and the chain of their hashes: kept",
     "node": "the tenant's id, name and parent: kept, so that the id is never given again",
@@ -56,14 +58,14 @@ class Found:
     Args:
         store_id: of which store.
         tenant_created_ms, now_ms: milliseconds since 1970.
-        above: ids from the root to the tenant's parent, now.
+        parent: of the tenant, now.
         key_remains: what the key store says may be left of a secret that it destroyed.
         dead_bytes, dead_segments: erased bytes that lie in segments still, and in how many of them.
     """
 
     store_id: str
     tenant_created_ms: int
-    above: tuple[int, ...]
+    parent: int
     key_remains: str
     dead_bytes: int
     dead_segments: int
@@ -80,13 +82,12 @@ def erased(erasure: Erasure, found: Found) -> Mapping[str, Any]:
         "tenant": {
             "id": erasure.tenant,
             "path": erasure.path,
-            "above": list(found.above),
+            "parent": found.parent,
             "created": moment(found.tenant_created_ms),
             "within": erasure.within or None,
         },
         "asked": {
             "time": moment(erasure.began_ms),
-            "by": erasure.access_key or "owner",
             "tenant": erasure.by,
             "roles": list(erasure.roles),
             "request": erasure.request,
