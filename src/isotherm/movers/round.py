@@ -120,9 +120,9 @@ class Rounds:
         if lease is None:
             return
         tasks = {
+            "erasure": self._erase,
             "uploads": self._expire,
             "garbage": self._collect,
-            "erasure": self._erase,
             "feed": self._trim,
             "audit": self._follow_audit,
         }
