@@ -76,7 +76,9 @@ def test_every_audited_operation_leaves_one_record_that_says_who_did_what(grown)
     assert changed["tenant.delete"] == {"state": ["active", "erased"]}
     assert changed["key.create"] == {"roles": [None, ["data"]], "description": [None, "n"]}
     assert changed["tenant.erase"] == {"state": ["active", "erasing"]}
-    assert {one["target_id"] for one in records if one["operation"].startswith("tenant") and one["path"] != "beta"} == {5}
+    assert {one["target_id"] for one in records if one["operation"].startswith("tenant") and one["path"] != "beta"} == {
+        5
+    }
     assert records[-1]["key"] == wanted["key.revoke"][1].rpartition("/")[2]
 
 

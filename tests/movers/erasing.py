@@ -7,6 +7,7 @@ from isotherm.movers.compaction import CompactionSettings
 from isotherm.movers.erasure.work import Erasing
 from isotherm.movers.round import Rounds
 from isotherm.objects.space import Space
+from isotherm.tenancy import tree_record
 from isotherm.tenancy.erasure.erasures import Erasures
 from isotherm.tenancy.identity import Credentials
 from isotherm.tenancy.roles import OWNER
@@ -62,6 +63,9 @@ class Estate:
 
     def show(self, tenant):
         return drive(self.erasures.show(OWNER, tenant))
+
+    def state(self, tenant):
+        return tree_record.unpack(drive(self.meta.get(tree_record.node_row(tenant)))).state
 
     def rounds(self, *, rows_a_round=20_000, compaction=LAZY, meta=None, keys=None):
         """As a process of its own would do them: what it remembers between rounds is its own."""

@@ -28,6 +28,7 @@ from isotherm.objects.layout import FEED
 from isotherm.objects.referrer import PartReferrer, VersionReferrer
 from isotherm.segments.port import Referrer
 from isotherm.segments.upkeep import Recovered, Upkeep
+from isotherm.tenancy.erasure.record import erasure_row
 
 _UPLOADS_A_ROUND = 10_000
 
@@ -142,7 +143,7 @@ class Rounds:
         if age_s is None:
             return
         before_ms = self._clock.now_ms() - int(age_s * 1_000)
-        for tenant in await tenants(self._meta):
+        for tenant in await self._lasting():
             after = self._looked_at.pop(tenant, b"")
             aborted, after = await expire_uploads(
                 self._meta, tenant, before_ms=before_ms, after=after, limit=_UPLOADS_A_ROUND
@@ -154,10 +155,14 @@ class Rounds:
 
     async def _collect(self, report: RoundReport) -> None:
         limit = self._settings.garbage_a_round
-        for tenant in await tenants(self._meta):
+        for tenant in await self._lasting():
             found = await sweep(self._meta, self._segments, tenant, limit=limit)
             report.garbage += found
             report.more |= found >= limit
+
+    async def _lasting(self) -> list[int]:
+        """The tenants that are not being erased: of those, all goes another way, and is counted."""
+        return [id_ for id_ in await tenants(self._meta) if await self._meta.get(erasure_row(id_)) is None]
 
     async def _erase(self, report: RoundReport) -> None:
         if self._erasing is None:
