@@ -47,6 +47,7 @@ def calls(grown):
         "tenant.drain": ("PUT", "/v1/tenants/acme%2Fgamma/state/draining", None),
         "tenant.resume": ("PUT", "/v1/tenants/acme%2Fgamma/state/active", None),
         "tenant.delete": ("DELETE", "/v1/tenants/acme%2Fgamma", None),
+        "tenant.erase": ("PUT", "/v1/tenants/beta/state/erasing", {"confirm": "beta"}),
         "key.create": ("POST", "/v1/tenants/acme/keys", {"roles": ["data"], "description": "n"}),
         "key.revoke": ("DELETE", f"/v1/keys/{key}", None),
     }
@@ -74,7 +75,10 @@ def test_every_audited_operation_leaves_one_record_that_says_who_did_what(grown)
     assert changed["tenant.suspend"] == {"state": ["active", "suspended"]}
     assert changed["tenant.delete"] == {"state": ["active", "erased"]}
     assert changed["key.create"] == {"roles": [None, ["data"]], "description": [None, "n"]}
-    assert {one["target_id"] for one in records if one["operation"].startswith("tenant")} == {5}
+    assert changed["tenant.erase"] == {"state": ["active", "erasing"]}
+    assert {one["target_id"] for one in records if one["operation"].startswith("tenant") and one["path"] != "beta"} == {
+        5
+    }
     assert records[-1]["key"] == wanted["key.revoke"][1].rpartition("/")[2]
 
 

@@ -6,10 +6,12 @@ from msgspec.structs import replace
 
 from isotherm.devices.waiting import drive
 from isotherm.tenancy import tree_record
+from isotherm.tenancy.erasure import record
 from isotherm.tenancy.register import Register
 from isotherm.tenancy.roles import OWNER
 from isotherm.tenancy.tenants import Tenants
 from isotherm.tenancy.terms import Terms
+from isotherm.tenancy.tree import TenantState
 from tests.movers.stores import change
 
 
@@ -49,10 +51,22 @@ def tenant_ids_behind(engines, path):
     change(engines, {tree_record.LAST_ID: tree_record.pack_id(2)})
 
 
+def erasure_lost(engines, path):
+    plant(engines)
+    acme = tree_record.unpack(drive(engines.meta.get(tree_record.node_row(2))))
+    change(engines, {tree_record.node_row(2): tree_record.pack(replace(acme, state=TenantState.ERASING))})
+
+
+def erasure_damaged(engines, path):
+    plant(engines)
+    change(engines, {record.certificate_row(2): b"\x01{", record.erasure_row(9): b"\x09"})
+
+
 MENDED = {
+    "erasure-lost": erasure_lost,
     "credential-index-wrong": credential_index_wrong,
     "tenant-name-wrong": tenant_name_wrong,
     "tenant-promises-wrong": tenant_promises_wrong,
     "tenant-ids-behind": tenant_ids_behind,
 }
-UNMENDED = {"tenant-damaged": tenant_damaged}
+UNMENDED = {"tenant-damaged": tenant_damaged, "erasure-damaged": erasure_damaged}

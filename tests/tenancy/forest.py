@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from isotherm.clock import VirtualClock
 from isotherm.devices.waiting import drive
 from isotherm.ids import SeededIds
+from isotherm.tenancy.erasure.erasures import Erasures
 from isotherm.tenancy.identity import Credentials
 from isotherm.tenancy.keystore import FileKeys
 from isotherm.tenancy.roles import ALL_ROLES, OWNER, Caller, Role
@@ -20,7 +21,9 @@ class Forest:
         self.meta = meta
         self.clock = clock
         self.tenants = Tenants(meta, clock)
-        self.credentials = Credentials(meta, FileKeys(keys_path, SeededIds(1)), clock, SeededIds(2))
+        self.keys = FileKeys(keys_path, SeededIds(1))
+        self.credentials = Credentials(meta, self.keys, clock, SeededIds(2))
+        self.erasures = Erasures(meta, self.keys, clock)
 
     def make(self, path, caller=OWNER, labels=None, **terms):
         return drive(self.tenants.create(caller, path, labels or {}, Terms(**terms)))[0]

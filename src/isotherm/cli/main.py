@@ -13,6 +13,7 @@ from isotherm import __version__
 from isotherm.cli.audit import audit
 from isotherm.cli.backup import backup, restore
 from isotherm.cli.epoch import epoch
+from isotherm.cli.erasure import certificate, erasure
 from isotherm.cli.find import find
 from isotherm.cli.fsck import fsck
 from isotherm.cli.keys import keys
@@ -34,6 +35,8 @@ app = typer.Typer(
 app.add_typer(keys, name="keys")
 app.add_typer(tenant, name="tenant")
 app.add_typer(audit, name="audit")
+app.add_typer(erasure, name="erasure")
+app.add_typer(certificate, name="certificate")
 for command in (serve, find, epoch, fsck, backup, restore):
     app.command()(command)
 

@@ -29,9 +29,18 @@ if TYPE_CHECKING:
 _PLACES = {"data": Data, "meta": Meta, "segments": Segments, "root_key": RootKey}
 _NAMED = {"labels": "label"}
 _HELP = {"tenant": "Its path, as acme/research, or its id, as @17.", "to": "Its new path."}
-_METAVARS = {"to": "TEXT", "under": "TEXT", "after": "TEXT", "since": "TIME", "until": "TIME"}
+_METAVARS = {
+    "confirm": "PATH",
+    "subtree": "true",
+    "to": "TEXT",
+    "under": "TEXT",
+    "after": "TEXT",
+    "since": "TIME",
+    "until": "TIME",
+}
 _NONE = "none"
 _LEADING = ("path", "id", "state", "standing")
+_OF_ERASURES = ("tenant_id", "path", "stage", "began", "key_destroyed")
 _OF_RECORDS = ("time", "who", "operation", "path", "key", "outcome", "changed")
 
 
@@ -158,6 +167,7 @@ def _run(
     from isotherm.tenancy.audit.deed import Deed
     from isotherm.tenancy.audit.log import AuditLog
     from isotherm.tenancy.audit.recorder import Recorder
+    from isotherm.tenancy.erasure.erasures import Erasures
     from isotherm.tenancy.register import Register
     from isotherm.tenancy.roles import OWNER
     from isotherm.tenancy.tenants import Tenants
@@ -165,7 +175,8 @@ def _run(
     settings = load(places, environment())
     with closing(compose(settings, role="foreign", create=False)) as engines:
         register = Register(engines.meta, engines.keys, engines.clock, engines.ids)
-        administration = Administration(Tenants(engines.meta, engines.clock), register, AuditLog(engines.meta))
+        tenants, erasures = Tenants(engines.meta, engines.clock), Erasures(engines.meta, engines.keys, engines.clock)
+        administration = Administration(tenants, register, AuditLog(engines.meta), erasures)
 
         async def act(deed: Deed | None) -> Answer:
             taken = {"body" if operation.body is not None else "query": _typed(operation, given)}
@@ -212,6 +223,8 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     columns = [*_LEADING, *(name for name in usual if any(row.get(name) != usual[name] for row in rows))]
     if rows and "outcome" in rows[0]:
         columns = list(_OF_RECORDS)
+    elif rows and "stage" in rows[0]:
+        columns = list(_OF_ERASURES)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column.replace("_", " "), no_wrap=column == "path")
@@ -221,6 +234,8 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, Mapping) and "signature" in value:
+        return "see --json"
     if isinstance(value, Mapping):
         return " ".join(f"{name}={_shown(part)}" for name, part in value.items()) or "–"
     if isinstance(value, list) and len(value) == 2:  # of a record: before and after

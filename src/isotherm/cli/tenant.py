@@ -7,10 +7,13 @@ import typer
 from isotherm.cli.operation import FromTable
 
 tenant = typer.Typer(
-    name="tenant", cls=FromTable, help="Make, show, change, suspend, move and delete tenants.", no_args_is_help=True
+    name="tenant",
+    cls=FromTable,
+    help="Make, show, change, suspend, move, delete and erase tenants.",
+    no_args_is_help=True,
 )
 
 
 @tenant.callback()
 def _tenant() -> None:
-    """Make, show, change, suspend, move and delete tenants."""
+    """Make, show, change, suspend, move, delete and erase tenants."""

@@ -1,8 +1,8 @@
 """One bounded round of background work, for the mover of a server and for programs that maintain their own store.
 
 A round seals segments of processes that died, aborts uploads that are too old, dismantles what objects left behind,
-compacts, unlinks what no reader holds, trims the change feed, chains the audit log, and frees reader slots of the dead. Each task bounds its
-own share; one that fails is reported, is tried again in the next round, and holds up no other.
+compacts, unlinks what no reader holds, trims the change feed, chains the audit log, erases tenants that are to be erased, and frees
+reader slots of the dead. Each task bounds its own share; one that fails is reported, is tried again in the next round, and holds up no other.
 
 Everything is safe to repeat and safe beside other processes doing the same; what is the same work for all of them is done
 under a lease. `Rounds` remembers only where long walks had
@@ -20,6 +20,7 @@ from isotherm.errors import IsothermError
 from isotherm.meta.port import Engine, Meta
 from isotherm.movers.audit import follow
 from isotherm.movers.compaction import Compaction, CompactionReport, CompactionSettings
+from isotherm.movers.erasure.work import Erased, Erasing
 from isotherm.movers.settings import MoverSettings
 from isotherm.movers.turns import AT_ONCE, Turn
 from isotherm.movers.uploads import expire_uploads
@@ -28,6 +29,7 @@ from isotherm.objects.layout import FEED
 from isotherm.objects.referrer import PartReferrer, VersionReferrer
 from isotherm.segments.port import Referrer
 from isotherm.segments.upkeep import Recovered, Upkeep
+from isotherm.tenancy.erasure.record import erasure_row
 
 _UPLOADS_A_ROUND = 10_000
 
@@ -42,6 +44,7 @@ class RoundReport:
         garbage: garbage rows worked on.
         trimmed: feed records removed.
         audited: records of the audit log chained. audit_lost: some had been trimmed before that; see movers/audit.py.
+        erased: see `Erased`.
         readers: reader slots of dead processes freed.
         failed: task → why it failed.
         more: work is left that can be done at once; else sleep.
@@ -54,6 +57,7 @@ class RoundReport:
     trimmed: int = 0
     audited: int = 0
     audit_lost: bool = False
+    erased: Erased = field(default_factory=Erased)
     readers: int = 0
     failed: dict[str, IsothermError] = field(default_factory=dict)
     more: bool = False
@@ -64,6 +68,7 @@ class Rounds:
 
     Args:
         feed_retained: records of the change feed to keep.
+        erasing: None where tenants are erased by others.
         stopping: asked between tasks; True ends the round.
         turn: asked before each piece of work.
     """
@@ -75,6 +80,7 @@ class Rounds:
         *,
         clock: Clock,
         feed_retained: int,
+        erasing: Erasing | None = None,
         settings: MoverSettings | None = None,
         compaction: CompactionSettings | None = None,
         stopping: Callable[[], bool] = lambda: False,
@@ -85,6 +91,7 @@ class Rounds:
         self._segments = segments
         self._clock = clock
         self._feed_retained = feed_retained
+        self._erasing = erasing
         self._settings = settings or MoverSettings()
         self._stopping = stopping
         referrers: dict[bytes, Referrer] = {b"o": VersionReferrer(), b"p": PartReferrer()}
@@ -117,7 +124,13 @@ class Rounds:
         lease = await offload(self._segments.lease, "rows")
         if lease is None:
             return
-        tasks = {"uploads": self._expire, "garbage": self._collect, "feed": self._trim, "audit": self._follow_audit}
+        tasks = {
+            "erasure": self._erase,
+            "uploads": self._expire,
+            "garbage": self._collect,
+            "feed": self._trim,
+            "audit": self._follow_audit,
+        }
         try:
             for name, task in tasks.items():
                 if self._stopping():
@@ -134,7 +147,7 @@ class Rounds:
         if age_s is None:
             return
         before_ms = self._clock.now_ms() - int(age_s * 1_000)
-        for tenant in await tenants(self._meta):
+        for tenant in await self._lasting():
             after = self._looked_at.pop(tenant, b"")
             await self._turn.take(1, 0)
             aborted, after = await expire_uploads(
@@ -147,11 +160,23 @@ class Rounds:
 
     async def _collect(self, report: RoundReport) -> None:
         limit = self._settings.garbage_a_round
-        for tenant in await tenants(self._meta):
+        for tenant in await self._lasting():
             await self._turn.take(1, 0)
             found = await sweep(self._meta, self._segments, tenant, limit=limit)
             report.garbage += found
             report.more |= found >= limit
+
+    async def _lasting(self) -> list[int]:
+        """The tenants that are not being erased: of those, all goes another way, and is counted."""
+        return [id_ for id_ in await tenants(self._meta) if await self._meta.get(erasure_row(id_)) is None]
+
+    async def _erase(self, report: RoundReport) -> None:
+        if self._erasing is None:
+            return
+        report.erased = await self._erasing.run()
+        report.more |= report.erased.more
+        if report.erased.failure is not None:
+            raise report.erased.failure
 
     async def _compact(self, report: RoundReport) -> None:
         report.compaction = await self._compaction.step()

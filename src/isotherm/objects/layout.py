@@ -13,6 +13,8 @@ from hashlib import blake2b
 from isotherm.meta.port import NO_STAMP, invert
 
 FEED = b"objects"
+TABLES = frozenset((b"B", b"b", b"L", b"V", b"N", b"U", b"P", b"M", b"C", b"G", b"I", b"X"))
+"""Every table there is below a tenant's id."""
 
 _TENANT_TABLE = struct.Struct(">Ic")
 _BUCKET = struct.Struct(">IcQ")
@@ -20,6 +22,8 @@ _PART = struct.Struct(">Ic16sH")
 _MANIFEST = struct.Struct(">Ic16s")
 _OBJECT_OWNER = struct.Struct(">cIQ8s")
 _PART_OWNER = struct.Struct(">cI16sH")
+
+_OWNER_LEAST = min(_OBJECT_OWNER.size, _PART_OWNER.size)
 
 STAMP_TAIL = slice(-16, None)
 ROOT_TENANT = 1
@@ -166,6 +170,11 @@ def parse_part_owner(owner: bytes) -> tuple[int, bytes, int]:
     """(tenant, manifest, part number)."""
     _, tenant, manifest, number = _PART_OWNER.unpack(owner)
     return tenant, manifest, number
+
+
+def owner_tenant(owner: bytes) -> int:
+    """Whose an owner of an extent is, whatever its kind: the tenant comes after the byte that tells it; 0: nobody's."""
+    return int.from_bytes(owner[1:5], "big") if len(owner) >= _OWNER_LEAST else 0
 
 
 def version_id(stamp: bytes, null: bool) -> str:

@@ -178,6 +178,17 @@ async def references(reader: Reader, segment: int, after: bytes | None = None) -
     return found
 
 
+async def shared(reader: Reader, after: bytes = b"", limit: int = _PAGE) -> list[tuple[bytes, Extent, bytes]]:
+    """As `references`, of all segments."""
+    found = []
+    for key, value in await reader.range(after + b"\0" if after else _REFERENCES, _beyond(_REFERENCES), limit):
+        place = len(_REFERENCES)
+        segment, offset = _PLACE.unpack_from(key, place)
+        length, check = _REFERENCE.unpack(value)
+        found.append((key, Extent(segment, offset, length, check), key[place + _PLACE.size :]))
+    return found
+
+
 async def refer(txn: Transaction, extents: Collection[Extent], likely: bytes | None = None) -> None:
     """See `Segments.refer`. `likely`: the row that their segments have, most probably."""
     lengths: dict[int, int] = {}
@@ -198,14 +209,17 @@ async def share(txn: Transaction, extents: Collection[Extent], owner: bytes, als
         txn.put(reference_key(extent, also), value)
 
 
-async def discard(txn: Transaction, extents: Collection[Extent], owner: bytes, *, shared: bool = True) -> None:
+async def discard(txn: Transaction, extents: Collection[Extent], owner: bytes, *, shared: bool = True) -> list[Extent]:
     """See `Segments.discard`."""
+    died = []
     for extent in set(extents):
         owners = await sharers(txn, extent, 2) if shared else ()
         if owners:
             txn.delete(reference_key(extent, owner))
         if not owners or owners == [owner]:
             txn.add(live_key(extent.segment), -extent.length)
+            died.append(extent)
+    return died
 
 
 async def move(txn: Transaction, old: Extent, new: Extent, owners: Collection[bytes]) -> None:

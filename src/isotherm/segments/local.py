@@ -184,8 +184,8 @@ class LocalSegments:
 
     async def discard(
         self, txn: Transaction, extents: Collection[Extent], owner: bytes, *, shared: bool = True
-    ) -> None:
-        await accounting.discard(txn, extents, owner, shared=shared)
+    ) -> list[Extent]:
+        return await accounting.discard(txn, extents, owner, shared=shared)
 
     async def recover(self) -> Recovered:
         """Seal what dead processes left open; see `Recovery.recover`."""

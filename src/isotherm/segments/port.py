@@ -280,8 +280,10 @@ class Segments(Protocol):
 
     async def discard(
         self, txn: Transaction, extents: Collection[Extent], owner: bytes, *, shared: bool = True
-    ) -> None:
+    ) -> list[Extent]:
         """Within a transaction that removes every reference of `owner` to `extents`: account their payload as dead.
+
+        Returns those to which nothing refers from then on.
 
         Extents that have been shared lose this owner's row instead, and die with the last one. With `shared` false the owner
         knows that none ever was, and no rows are looked for.

@@ -31,6 +31,7 @@ from isotherm.server.patience import PatientProtocol
 from isotherm.store import Engines
 from isotherm.tenancy.audit.log import AuditLog
 from isotherm.tenancy.audit.recorder import Recorder
+from isotherm.tenancy.erasure.erasures import Erasures
 from isotherm.tenancy.identity import Credentials
 from isotherm.tenancy.tenants import Tenants
 
@@ -53,7 +54,8 @@ def _config(duty: Duty, engines: Engines) -> uvicorn.Config:
     numbers = Numbers(duty.board, duty.ledger, duty.names, __version__, engines, free_bytes, duty.clock)
     end = FeedEnd(lambda: engines.meta.feed_end(FEED))
     feed = FeedOverHttp(credentials, engines.space, end, duty.clock, duty.stopping)
-    administration = Administration(Tenants(engines.meta, duty.clock), credentials, AuditLog(engines.meta))
+    tenants, erasures = Tenants(engines.meta, duty.clock), Erasures(engines.meta, engines.keys, duty.clock)
+    administration = Administration(tenants, credentials, AuditLog(engines.meta), erasures)
     recorder = Recorder(engines.meta, duty.clock, duty.ids)
     api = AdminApi(administration, credentials, recorder, duty.log, __version__)
     tls = duty.settings.server.tls

@@ -94,6 +94,9 @@ class _Mover:
             log.info("sealed segments of dead processes", sealed=len(recovered.sealed), removed=len(recovered.removed))
         if compaction.moved or compaction.unlinked:
             log.info("compacted", moved_bytes=compaction.moved_bytes, segments_removed=len(compaction.unlinked))
+        if report.erased.rows or report.erased.certified or report.erased.purged:
+            erased = report.erased
+            log.info("erased tenants", rows=erased.rows, certified=erased.certified, purged=erased.purged)
         if report.audit_lost:
             log.error("records of the audit log were trimmed before they were chained; the root's chain says where")
         for task, error in report.failed.items():

@@ -23,6 +23,7 @@ from isotherm.ids import Ids, SystemIds
 from isotherm.meta.belonging import Belonging, belonging, claim
 from isotherm.meta.lmdb.engine import LmdbMeta
 from isotherm.meta.port import Engine, Meta
+from isotherm.movers.erasure.work import Erasing
 from isotherm.movers.opened import OpenedStore
 from isotherm.movers.round import Rounds
 from isotherm.movers.turns import AT_ONCE, Turn
@@ -90,10 +91,16 @@ class Engines:
             self.segments,
             clock=self.clock,
             feed_retained=self.settings.feed.retained,
+            erasing=self.erasing(),
             settings=self.settings.movers,
             stopping=stopping,
             turn=turn,
         )
+
+    def erasing(self) -> Erasing:
+        """The background half of erasing tenants."""
+        rows, store_id = self.settings.movers.erased_a_round, self.directory.store_id
+        return Erasing(self.meta, self.segments, self.keys, clock=self.clock, store_id=store_id, rows_a_round=rows)
 
     def close(self) -> None:
         self.segments.close()

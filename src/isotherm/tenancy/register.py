@@ -21,7 +21,8 @@ from isotherm.tenancy import tree_record
 from isotherm.tenancy.audit.deed import Deed
 from isotherm.tenancy.keystore import ROOT, KeyStore
 from isotherm.tenancy.roles import ALL_ROLES, DATA_ALONE, ROOT_TENANT, Role, role_words
-from isotherm.tenancy.tree import BARRED, TenantState
+from isotherm.tenancy.tree import BARRED, TenantState, demand_lasting
+from isotherm.tenancy.tree_reading import chain_of
 
 ACCESS_KEY_LETTERS = 20
 SECRET_LETTERS = 40
@@ -210,7 +211,7 @@ class Register:
 
         Raises:
             NotFound: no such access key.
-            Conflict: it has been revoked or replaced already.
+            Conflict: it has been revoked or replaced already, or its tenant is being erased.
             Invalid: a grace below 0 or over 90 days.
         """
         if not 0 <= grace_s <= 90 * 86_400:
@@ -219,6 +220,7 @@ class Register:
 
         async def write(txn: Transaction) -> Credential:
             row = await self._row(txn, access_key)
+            demand_lasting(await chain_of(txn, row.tenant))
             if self._state(row, access_key) in (State.REVOKED, State.ENDING):
                 raise Conflict(f"{access_key} has been revoked or replaced already")
             fresh = Credential(drawn.access_key, drawn.secret, row.tenant, row.roles)

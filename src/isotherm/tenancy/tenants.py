@@ -26,7 +26,16 @@ from isotherm.tenancy.promises import Exceeded, Ledger
 from isotherm.tenancy.register import Permit, Place, no_access_key
 from isotherm.tenancy.roles import ROOT_TENANT, Caller, Need, demand_height, demand_role, reaches
 from isotherm.tenancy.terms import Terms, changed_terms, checked_labels, checked_terms
-from isotherm.tenancy.tree import Node, TenantState, demand_depth, demand_no_cycle, demand_open, path_of, worst
+from isotherm.tenancy.tree import (
+    Node,
+    TenantState,
+    demand_depth,
+    demand_lasting,
+    demand_no_cycle,
+    demand_open,
+    path_of,
+    worst,
+)
 from isotherm.tenancy.tree_reading import Chain, chain_along, chain_of, read_node
 
 LIMIT_MOST = 1_000
@@ -287,9 +296,10 @@ async def find(
 
     Args:
         asked: what the caller named, where `tenant` is only a part of it.
-        erased: a node that has been deleted is found as well, by its id.
+        erased: a node that is being erased, or has been deleted, is found as well; the latter by its id.
 
     Raises:
+        Conflict: it is being erased, or one above it is, and the caller would govern it.
         Denied: the caller's roles do not suffice for this anywhere, or not for this node, which it may see.
         NotFound: there is no such node, or none that the caller reaches: one cannot be told from the other.
         Invalid: not a path or id.
@@ -301,6 +311,8 @@ async def find(
     if not there or not reaches(caller, [node.id for node in chain]):
         raise NotFound(f"there is no tenant {asked or tenant}", code="NoSuchTenant")
     demand_height(caller, chain[-1].id, need)
+    if need is Need.GOVERN and not erased:
+        demand_lasting(chain)
     return chain
 
 

@@ -27,15 +27,17 @@ _TEXT_MOST = 4_096
 
 class TenantState(Enum):
     """`DRAINING`: nothing new is made in it (tenants, credentials, buckets). `SUSPENDED`: none of its credentials is
-    served. `ERASED`: it has been deleted, and its id lives on. Each holds for all below as well."""
+    served. `ERASING`: nor ever will be again; all that it holds is being removed. `ERASED`: it has been deleted, and its id
+    lives on. Each holds for all below as well."""
 
     ACTIVE = "active"
     DRAINING = "draining"
     SUSPENDED = "suspended"
+    ERASING = "erasing"
     ERASED = "erased"
 
 
-BARRED = frozenset((TenantState.SUSPENDED, TenantState.ERASED))
+BARRED = frozenset((TenantState.SUSPENDED, TenantState.ERASING, TenantState.ERASED))
 _SEVERITY = list(TenantState)
 
 
@@ -115,3 +117,9 @@ def demand_open(chain: Sequence[Node]) -> None:
             f"{path_of(chain)} is {state.value}, or a tenant above it is: nothing new is made there",
             code="TenantNotActive",
         )
+
+
+def demand_lasting(chain: Sequence[Node]) -> None:
+    """Raises Conflict where the last node of a chain, or one above it, is being erased: nothing takes that back or escapes it."""
+    if any(node.state is TenantState.ERASING for node in chain):
+        raise Conflict(f"{path_of(chain)} is being erased, or a tenant above it is", code="TenantErasing")

@@ -29,6 +29,7 @@ from isotherm.meta.lmdb import ServerLock
 from isotherm.meta.lmdb.copies import CopiedMeta
 from isotherm.meta.port import Reader
 from isotherm.movers.fsck.audit import check_audit
+from isotherm.movers.fsck.erasures import being_erased, check_erasures, hushed
 from isotherm.movers.fsck.feeds import check_credentials, check_feed, check_tables
 from isotherm.movers.fsck.findings import Finding, Findings, Kind, Level, Report
 from isotherm.movers.fsck.job import Job, Progress
@@ -181,15 +182,21 @@ def _job(store: OpenedStore, meta: Reader, newest: bytes, scratch: Path, way: _W
 def _run(store: OpenedStore, job: Job, way: _Way, *, hot: bool) -> Report:
     started_s = store.clock.monotonic()
     lefts: list[tuple[int, Left]] = []
+    going = being_erased(job)
     for tenant in check_tables(job):
         left = Left(*(job.spill(f"{what}-{tenant}") for what in ("manifests", "tag-sets", "index")))
-        lefts.append((tenant, left))
-        Versions(job, tenant, left).run()
-        Manifests(job, tenant, left).run()
-        Tags(job, tenant, left).run()
+        of = job
+        if tenant in going:
+            of = hushed(job)
+        else:
+            lefts.append((tenant, left))
+        Versions(of, tenant, left).run()
+        Manifests(of, tenant, left).run()
+        Tags(of, tenant, left).run()
     check_feed(job, store.meta)
     check_credentials(job)
     check_tenants(job)
+    check_erasures(job)
     check_audit(job, store.meta)
     depth = way.depth
     SegmentCheck(job, store.segments, store.meta, store.clock, payload=depth.payload, digests=depth.digests).run()

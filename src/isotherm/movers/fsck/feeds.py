@@ -8,9 +8,10 @@ from isotherm.meta.port import NO_STAMP, Engine
 from isotherm.movers.fsck.findings import Kind
 from isotherm.movers.fsck.job import Job
 from isotherm.objects.events import decode_event
-from isotherm.objects.layout import FEED
+from isotherm.objects.layout import FEED, TABLES
 from isotherm.tenancy import credential_record, tree_record
 from isotherm.tenancy.audit import rows
+from isotherm.tenancy.erasure import record as erasures
 
 SYSTEM_TENANT = 0
 _SYSTEM_TABLES = {
@@ -18,8 +19,8 @@ _SYSTEM_TABLES = {
     credential_record.TABLE,
     *tree_record.TABLES,
     *rows.TABLES,
+    *erasures.TABLES,
 }
-_TENANT_TABLES = set(map(bytes, zip(b"BbLVNUPMCGXI", strict=False)))
 _PAGE = 5_000
 
 
@@ -59,7 +60,7 @@ def check_tables(job: Job) -> list[int]:
     for tenant, letter in job.tables():
         if tenant != SYSTEM_TENANT and tenant not in tenants:
             tenants.append(tenant)
-        if letter not in (_SYSTEM_TABLES if tenant == SYSTEM_TENANT else _TENANT_TABLES):
+        if letter not in (_SYSTEM_TABLES if tenant == SYSTEM_TENANT else TABLES):
             said = f"tenant {tenant} has rows in a table {letter!r}, which this program does not know"
             job.findings.add(Kind.ROW_UNKNOWN, said)
     return tenants

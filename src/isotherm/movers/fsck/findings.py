@@ -88,6 +88,8 @@ class Kind(StrEnum):
     AUDIT_INDEX_WRONG = (
         "audit-index-wrong"  # a record of the audit log is not seen where it belongs, or the index leads to none
     )
+    ERASURE_DAMAGED = "erasure-damaged"  # an erasure, or a certificate of one, cannot be read or is of no such tenant
+    ERASURE_LOST = "erasure-lost"  # a tenant that is being erased has no row that says so
     TENANT_IDS_BEHIND = "tenant-ids-behind"  # the last id given is lower than one that is in use
 
 

@@ -180,3 +180,61 @@ class Identity(msgspec.Struct, kw_only=True):
     tenant_id: int
     standing: TenantState
     roles: list[str]
+
+
+class Confirmation(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """That a tenant is really to be erased."""
+
+    confirm: Annotated[str, Meta(description="The path of the tenant, once more, as acme/research.", max_length=4_096)]
+    subtree: Annotated[bool, Meta(description="Whether the tenants below it may be erased along: true or false.")] = (
+        False
+    )
+
+
+class SignedStatement(msgspec.Struct, kw_only=True):
+    """A statement and its signature: Ed25519 over the statement as RFC 8785 writes it. Keys and signatures are hexadecimal digits."""
+
+    statement: dict[str, Any]
+    public_key: str
+    signature: str
+
+
+class Erasure(msgspec.Struct, kw_only=True):
+    """The erasure of a tenant. `stage`: removing, destroying its key, verifying, erased, or purged: then no segment that held
+    bytes of it is there any more.
+
+    `within`: the tenant whose erasure brought this one along. `removed`: what has gone so far, by kind. `certificate` is there
+    once it has been erased, and `purge` once it has been purged.
+    """
+
+    tenant_id: int
+    path: str
+    stage: str
+    within: int | None
+    began: str
+    key_destroyed: str | None
+    removed: dict[str, int]
+    certificate: SignedStatement | None
+    purge: SignedStatement | None
+
+
+class ErasureQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which erasures to list."""
+
+    under: Annotated[str, Meta(description="Below which tenant; yours by default.", max_length=4_096)] = ""
+    after: After = ""
+    limit: Limit = 100
+
+
+class ErasurePage(msgspec.Struct, kw_only=True):
+    """Erasures in order of the tenants' ids. `next` as in a page of tenants; there may be few though more follow."""
+
+    erasures: list[Erasure]
+    next: str | None
+
+
+class PublicKey(msgspec.Struct, kw_only=True):
+    """A public key, in hexadecimal digits."""
+
+    algorithm: str
+    public_key: str

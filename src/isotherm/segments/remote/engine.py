@@ -180,8 +180,8 @@ class RemoteSegments:
 
     async def discard(
         self, txn: Transaction, extents: Collection[Extent], owner: bytes, *, shared: bool = True
-    ) -> None:
-        await inline.discard(txn, extents, owner, shared=shared)
+    ) -> list[Extent]:
+        return await inline.discard(txn, extents, owner, shared=shared)
 
     async def recover(self) -> Recovered:
         self._check()

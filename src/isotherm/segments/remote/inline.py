@@ -92,15 +92,18 @@ async def refer(txn: Transaction, extents: Collection[Extent]) -> None:
     await accounting.refer(txn, [extent for extent in extents if not is_inline(extent)])
 
 
-async def discard(txn: Transaction, extents: Collection[Extent], owner: bytes, *, shared: bool = True) -> None:
+async def discard(txn: Transaction, extents: Collection[Extent], owner: bytes, *, shared: bool = True) -> list[Extent]:
     """See `Segments.discard`."""
+    died = []
     for extent in {extent for extent in extents if is_inline(extent)}:
         owners = await accounting.sharers(txn, extent, 2) if shared else ()
         if owners:
             txn.delete(accounting.reference_key(extent, owner))
         if not owners or owners == [owner]:
             txn.put_at(DROPPED, txn.stamp(), _PLACE.pack(extent.segment, extent.offset))
-    await accounting.discard(txn, [extent for extent in extents if not is_inline(extent)], owner, shared=shared)
+            died.append(extent)
+    rest = [extent for extent in extents if not is_inline(extent)]
+    return died + await accounting.discard(txn, rest, owner, shared=shared)
 
 
 async def read(reader: Reader, extent: Extent) -> bytes:

@@ -1,0 +1,1 @@
+"""The background half of erasing tenants: rows go, bytes are given to compaction, it is verified and certified."""
