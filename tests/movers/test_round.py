@@ -109,7 +109,7 @@ def test_expiry_goes_on_where_it_stopped(tmp_path):
     later_ms = engines.clock.now_ms() + 1
     after, steps, aborted = b"", 0, 0
     while True:
-        count, after = drive(expire_uploads(engines.meta, 1, before_ms=later_ms, after=after, limit=2))
+        count, after = drive(expire_uploads(engines.meta, engines.quota, 1, before_ms=later_ms, after=after, limit=2))
         steps, aborted = steps + 1, aborted + count
         if not after:
             break

@@ -27,6 +27,7 @@ from isotherm.objects.layout import FEED
 from isotherm.objects.referrer import PartReferrer, VersionReferrer
 from isotherm.segments.port import Referrer
 from isotherm.segments.upkeep import Recovered, Upkeep
+from isotherm.tenancy.quota import Quota
 
 _UPLOADS_A_ROUND = 10_000
 
@@ -73,6 +74,7 @@ class Rounds:
         *,
         clock: Clock,
         feed_retained: int,
+        quota: Quota | None = None,
         settings: MoverSettings | None = None,
         compaction: CompactionSettings | None = None,
         stopping: Callable[[], bool] = lambda: False,
@@ -81,6 +83,7 @@ class Rounds:
         self._segments = segments
         self._clock = clock
         self._feed_retained = feed_retained
+        self._quota = quota or Quota()
         self._settings = settings or MoverSettings()
         self._stopping = stopping
         referrers: dict[bytes, Referrer] = {b"o": VersionReferrer(), b"p": PartReferrer()}
@@ -133,7 +136,7 @@ class Rounds:
         for tenant in await tenants(self._meta):
             after = self._looked_at.pop(tenant, b"")
             aborted, after = await expire_uploads(
-                self._meta, tenant, before_ms=before_ms, after=after, limit=_UPLOADS_A_ROUND
+                self._meta, self._quota, tenant, before_ms=before_ms, after=after, limit=_UPLOADS_A_ROUND
             )
             report.uploads += aborted
             if after:

@@ -33,6 +33,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 VERSION = 1
+BUCKET_VERSION = 2
+"""Version 1 did not tell how far a bucket is counted: not at all, when a program that counts first sees it."""
 
 MARKER = 1
 NULL = 2
@@ -97,21 +99,21 @@ class Record(msgspec.Struct, frozen=True, gc=False):
         return bool(self.flags & NULL)
 
 
-def _seal(content: bytes) -> bytes:
-    return _SEAL.pack(VERSION, crc32c(content)) + content
+def _seal(content: bytes, version: int = VERSION) -> bytes:
+    return _SEAL.pack(version, crc32c(content)) + content
 
 
-def _unseal(row: bytes) -> bytes:
+def _unseal(row: bytes, newest: int = VERSION) -> bytes:
     """What the seal that begins `row` holds. Raises struct.error, Corrupt, Unsupported."""
     version, check = _SEAL.unpack_from(row)
     content = row[_SEAL.size :]
-    _check_seal(version, check, content)
+    _check_seal(version, check, content, newest)
     return content
 
 
-def _check_seal(version: int, check: int, content: bytes) -> None:
-    if version != VERSION:
-        raise Unsupported(f"a record of format {version}; this program reads {VERSION}")
+def _check_seal(version: int, check: int, content: bytes, newest: int = VERSION) -> None:
+    if not VERSION <= version <= newest:
+        raise Unsupported(f"a record of format {version}; this program reads {newest}")
     if crc32c(content) != check:
         raise Corrupt("a record does not match its checksum")
 
@@ -270,19 +272,20 @@ class _BucketRow(msgspec.Struct, array_like=True, frozen=True):
     created_ms: int
     versioning: int
     tags: dict[str, str] = {}
+    counted: bytes | None = b""
 
 
 def encode_bucket(bucket: Bucket) -> bytes:
-    row = _BucketRow(bucket.id, bucket.created_ms, bucket.versioning.value, dict(bucket.tags))
-    return _seal(msgspec.msgpack.encode(row))
+    row = _BucketRow(bucket.id, bucket.created_ms, bucket.versioning.value, dict(bucket.tags), bucket.counted)
+    return _seal(msgspec.msgpack.encode(row), BUCKET_VERSION)
 
 
 @lru_cache(1_024)  # of a bucket in use every request reads the same row again
 @_refusing
 def decode_bucket(row: bytes, name: str) -> Bucket:
-    stored = msgspec.msgpack.decode(_unseal(row), type=_BucketRow)
+    stored = msgspec.msgpack.decode(_unseal(row, BUCKET_VERSION), type=_BucketRow)
     tags = MappingProxyType(stored.tags)  # it is shared: nobody's change may reach others, or the store
-    return Bucket(stored.id, name, stored.created_ms, Versioning(stored.versioning), tags, row)
+    return Bucket(stored.id, name, stored.created_ms, Versioning(stored.versioning), tags, row, stored.counted)
 
 
 class _UploadRow(msgspec.Struct, array_like=True, frozen=True):

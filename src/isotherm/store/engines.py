@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -35,6 +35,7 @@ from isotherm.segments.upkeep import Upkeep
 from isotherm.settings import Settings
 from isotherm.tenancy import credential_record
 from isotherm.tenancy.keystore import ROOT, FileKeys
+from isotherm.tenancy.quota import Quota
 
 if TYPE_CHECKING:
     from isotherm.segments.remote.bucket import Bucket
@@ -59,6 +60,7 @@ class Engines:
     segments: Upkeep
     clock: Clock
     ids: Ids
+    quota: Quota = field(default_factory=Quota)
 
     @property
     def roots(self) -> list[Path]:
@@ -68,7 +70,7 @@ class Engines:
 
     def space(self, tenant: int = ROOT_TENANT) -> Space:
         """The objects of a tenant."""
-        return Space(tenant, self.meta, self.segments, self.clock, self.ids)
+        return Space(tenant, self.meta, self.segments, self.clock, self.ids, quota=self.quota)
 
     @property
     def keys(self) -> FileKeys:
@@ -86,7 +88,13 @@ class Engines:
         """Background work, to be done by whoever has time for it."""
         retained, settings = self.settings.feed.retained, self.settings.movers
         return Rounds(
-            self.meta, self.segments, clock=self.clock, feed_retained=retained, settings=settings, stopping=stopping
+            self.meta,
+            self.segments,
+            clock=self.clock,
+            feed_retained=retained,
+            quota=self.quota,
+            settings=settings,
+            stopping=stopping,
         )
 
     def close(self) -> None:
