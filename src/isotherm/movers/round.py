@@ -20,6 +20,7 @@ from isotherm.errors import IsothermError
 from isotherm.meta.port import Engine, Meta
 from isotherm.movers.audit import follow
 from isotherm.movers.compaction import Compaction, CompactionReport, CompactionSettings
+from isotherm.movers.counting import count_old_buckets
 from isotherm.movers.settings import MoverSettings
 from isotherm.movers.uploads import expire_uploads
 from isotherm.objects.garbage import sweep
@@ -30,6 +31,7 @@ from isotherm.segments.upkeep import Recovered, Upkeep
 from isotherm.tenancy.quota import Quota
 
 _UPLOADS_A_ROUND = 10_000
+_STEPS_A_ROUND = 20
 
 
 @dataclass(slots=True)
@@ -40,6 +42,7 @@ class RoundReport:
         recovered: see `Recovery`. `compaction`: see `CompactionReport`.
         uploads: multipart uploads aborted for their age.
         garbage: garbage rows worked on.
+        counted: steps taken in buckets of an earlier version; see movers/counting.py.
         trimmed: feed records removed.
         audited: records of the audit log chained. audit_lost: some had been trimmed before that; see movers/audit.py.
         readers: reader slots of dead processes freed.
@@ -51,6 +54,7 @@ class RoundReport:
     compaction: CompactionReport = field(default_factory=CompactionReport)
     uploads: int = 0
     garbage: int = 0
+    counted: int = 0
     trimmed: int = 0
     audited: int = 0
     audit_lost: bool = False
@@ -116,7 +120,13 @@ class Rounds:
         lease = await offload(self._segments.lease, "rows")
         if lease is None:
             return
-        tasks = {"uploads": self._expire, "garbage": self._collect, "feed": self._trim, "audit": self._follow_audit}
+        tasks = {
+            "uploads": self._expire,
+            "garbage": self._collect,
+            "usage": self._count,
+            "feed": self._trim,
+            "audit": self._follow_audit,
+        }
         try:
             for name, task in tasks.items():
                 if self._stopping():
@@ -149,6 +159,11 @@ class Rounds:
             found = await sweep(self._meta, self._segments, tenant, limit=limit)
             report.garbage += found
             report.more |= found >= limit
+
+    async def _count(self, report: RoundReport) -> None:
+        counted = await count_old_buckets(self._meta, self._quota, await tenants(self._meta), steps=_STEPS_A_ROUND)
+        report.counted = counted.steps
+        report.more |= counted.more
 
     async def _compact(self, report: RoundReport) -> None:
         report.compaction = await self._compaction.step()

@@ -95,16 +95,14 @@ class History:
         if self._bucket.versioning is Versioning.SUSPENDED:
             await self._drop_null_not_live()
         body = encode_record(record)
+        self.tally.came(record.size, marker=record.marker, older=False)
         if record.flags & MARKER:
-            self.tally.markers += 1
             if live is not None:
                 self._txn.delete(self._live_row)
             self._txn.put_at(versions_of(self._tenant, self._bucket.id, self._key), stamp, body)
             if keeps_null:
                 self._txn.put(null_row(self._tenant, self._bucket.id, self._key), b"", stamp=stamp)
         else:
-            self.tally.held += 1
-            self.tally.size_bytes += record.size
             self._txn.put(self._live_row, body, stamp=stamp)
         return record
 
@@ -147,12 +145,7 @@ class History:
             record = decode_record(row)
         except Corrupt:
             return
-        if record.flags & MARKER:
-            self.tally.markers -= 1
-        else:
-            self.tally.held -= 1
-            self.tally.older -= older
-            self.tally.size_bytes -= record.size
+        self.tally.went(record.size, marker=record.marker, older=older)
         if record.extents:
             owner = object_owner(self._tenant, self._bucket.id, record.reference, self._key)
             await self._segments.discard(self._txn, record.extents, owner, shared=bool(record.flags & SHARED))

@@ -51,8 +51,11 @@ class Quota:
     def __init__(self) -> None:
         self._known: dict[int, _Known] = {}
 
-    async def charge(self, txn: Transaction, tenant: int, tally: Tally) -> None:
+    async def charge(self, txn: Transaction, tenant: int, tally: Tally, *, bounded: bool = True) -> None:
         """Within a transaction: add to what a tenant, and each node above it, holds.
+
+        Args:
+            bounded: False for what is there already, and is only now counted.
 
         Raises:
             Corrupt, Unsupported: a node's row cannot be read. At its commit the transaction raises OverQuota.
@@ -66,7 +69,7 @@ class Quota:
             if node is None or await txn.expect(node.row, node.stored) != node.stored:
                 node = self._keep(at, await txn.get(record.node_row(at)))
             for kind, delta in changes:
-                txn.charge(node.accounts + kind, delta, node.most(kind))
+                txn.charge(node.accounts + kind, delta, node.most(kind) if bounded else None)
                 if levels:
                     txn.charge(node.accounts + below(kind), delta)
             at = node.parent

@@ -21,6 +21,9 @@ from isotherm.meta.port import ACCOUNT_BYTES, ACCOUNT_ROWS, ACCOUNTS, Reader
 BYTES, HELD, OLDER, MARKERS, UPLOADS, UPLOAD_BYTES = KINDS = (b"B", b"N", b"O", b"M", b"U", b"P")
 """Of accounts: bytes; versions and uploads; versions that are not current; delete markers; uploads; bytes of those."""
 
+ALL_COUNTED = b"\0\0\0\0Z"
+"""A row that is there once nothing is left of what programs wrote that did not count."""
+
 
 class Tally:
     """What a change adds to what is held, or takes from it, by the kinds of accounts."""
@@ -51,6 +54,24 @@ class Tally:
         if self.upload_bytes:
             found.append((UPLOAD_BYTES, self.upload_bytes))
         return found
+
+    def came(self, size_bytes: int, *, marker: bool, older: bool) -> None:
+        """A version, or a delete marker, has come; `older`: it is not current."""
+        if marker:
+            self.markers += 1
+        else:
+            self.held += 1
+            self.older += older
+            self.size_bytes += size_bytes
+
+    def went(self, size_bytes: int, *, marker: bool, older: bool) -> None:
+        """The opposite of `came`."""
+        if marker:
+            self.markers -= 1
+        else:
+            self.held -= 1
+            self.older -= older
+            self.size_bytes -= size_bytes
 
     def begun(self) -> None:
         """An upload is begun."""

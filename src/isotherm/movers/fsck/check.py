@@ -38,6 +38,7 @@ from isotherm.movers.fsck.segments import SegmentCheck
 from isotherm.movers.fsck.spill import Spill
 from isotherm.movers.fsck.tags import Tags
 from isotherm.movers.fsck.tenants import check_tenants
+from isotherm.movers.fsck.usage import check_usage
 from isotherm.movers.fsck.versions import UPLOAD, Left, Use, Versions
 from isotherm.movers.opened import OpenedStore
 from isotherm.movers.round import tenants
@@ -191,6 +192,7 @@ def _run(store: OpenedStore, job: Job, way: _Way, *, hot: bool) -> Report:
     check_credentials(job)
     check_tenants(job)
     check_audit(job, store.meta)
+    check_usage(job)
     depth = way.depth
     SegmentCheck(job, store.segments, store.meta, store.clock, payload=depth.payload, digests=depth.digests).run()
     for tenant, left in lefts:

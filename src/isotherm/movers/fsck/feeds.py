@@ -14,7 +14,7 @@ from isotherm.tenancy.audit import rows
 
 SYSTEM_TENANT = 0
 _SYSTEM_TABLES = {
-    *(bytes((letter,)) for letter in b"SLREHIAVDPT"),
+    *(bytes((letter,)) for letter in b"SLREHIAVDPTUZ"),
     credential_record.TABLE,
     *tree_record.TABLES,
     *rows.TABLES,

@@ -88,6 +88,7 @@ class Kind(StrEnum):
     AUDIT_INDEX_WRONG = (
         "audit-index-wrong"  # a record of the audit log is not seen where it belongs, or the index leads to none
     )
+    USAGE_WRONG = "usage-wrong"  # a tenant is charged for more or less than it holds
     TENANT_IDS_BEHIND = "tenant-ids-behind"  # the last id given is lower than one that is in use
 
 
