@@ -6,7 +6,8 @@ from isotherm.clock import VirtualClock
 from isotherm.devices.waiting import drive
 from isotherm.errors import Corrupt, NotFound
 from isotherm.movers.compaction import CompactionSettings
-from isotherm.movers.round import Rounds, tenants
+from isotherm.movers.everyone import tenants
+from isotherm.movers.round import Rounds
 from isotherm.movers.settings import MoverSettings
 from isotherm.movers.uploads import expire_uploads
 from isotherm.objects.layout import FEED

@@ -151,7 +151,10 @@ def _pair(text: str) -> tuple[str, str | None]:
 def _run(
     operation: Operation, places: Mapping[str, Any], path: Mapping[str, str], given: Mapping[str, Any]
 ) -> msgspec.Struct | None:
+    from functools import partial
+
     from isotherm.devices.waiting import drive
+    from isotherm.movers.counting import all_counted
     from isotherm.protocols.admin.operation import Administration, Answer, Call
     from isotherm.settings import environment, load
     from isotherm.store import compose
@@ -165,7 +168,9 @@ def _run(
     settings = load(places, environment())
     with closing(compose(settings, role="foreign", create=False)) as engines:
         register = Register(engines.meta, engines.keys, engines.clock, engines.ids)
-        administration = Administration(Tenants(engines.meta, engines.clock), register, AuditLog(engines.meta))
+        administration = Administration(
+            Tenants(engines.meta, engines.clock), register, AuditLog(engines.meta), partial(all_counted, engines.meta)
+        )
 
         async def act(deed: Deed | None) -> Answer:
             taken = {"body" if operation.body is not None else "query": _typed(operation, given)}

@@ -9,12 +9,13 @@ Limits act at once; what a step finds is never refused. A coroutine for any loop
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from isotherm.errors import Invalid, IsothermError
+from isotherm.errors import Corrupt, Invalid, IsothermError
 from isotherm.meta.port import Meta, Pairs, Reader, Transaction
+from isotherm.movers.everyone import tenants
 from isotherm.objects.layout import (
     STAMP_TAIL,
     bucket_row,
@@ -33,8 +34,10 @@ from isotherm.tenancy.quota import Quota
 from isotherm.tenancy.usage import ALL_COUNTED, Tally
 
 KEYS_A_STEP = 1_000
-_VERSIONS_A_STEP = 5_000
-_UPLOADS_A_STEP = 100
+_VERSIONS_A_KEY = 5
+_KEYS_AN_UPLOAD = 10
+_LONGER = 10
+"""Times as many are read where one key alone has so many."""
 _KEYED_BYTES = 13
 _BUCKETS_A_PAGE = 1_000
 
@@ -46,30 +49,29 @@ class Counted(NamedTuple):
     more: bool
 
 
-async def count_old_buckets(meta: Meta, quota: Quota, tenants: Sequence[int], *, steps: int) -> Counted:
-    """Take up to `steps` steps.
+async def count_old_buckets(meta: Meta, quota: Quota, *, steps: int, keys: int = KEYS_A_STEP) -> Counted:
+    """Take up to `steps` steps, of about so many keys each.
 
-    Args:
-        tenants: all there are.
-
-    Raises:
-        Corrupt: a bucket cannot be read. Invalid: a key has more versions than a transaction may read; fsck counts them.
+    Raises (when all others are counted):
+        Corrupt: a bucket cannot be read.
+        Invalid: a key has more versions or uploads than a step counts; `fsck --repair` counts its bucket.
     """
     if await meta.get(ALL_COUNTED) is not None:
         return Counted(0, False)
     taken = 0
-    for tenant in tenants:
-        after = table(tenant, b"B")
-        while rows := await meta.range(after, successor(table(tenant, b"B")), _BUCKETS_A_PAGE):
-            for row, value in rows:
-                name = row[len(table(tenant, b"B")) :].decode()
-                left = decode_bucket(value, name).counted is not None
-                while left:
-                    if taken >= steps:
-                        return Counted(taken, True)
-                    left = await _step(meta, quota, tenant, name)
-                    taken += 1
-            after = rows[-1][0] + b"\0"
+    failure: IsothermError | None = None
+    async for tenant, name in _left(meta):
+        more = True
+        while more:
+            if taken >= steps:
+                return Counted(taken, True)
+            taken += 1
+            try:
+                more = await _step(meta, quota, tenant, name, keys)
+            except (Corrupt, Invalid) as error:
+                failure, more = error, False
+    if failure is not None:
+        raise failure
 
     async def say_so(txn: Transaction) -> None:
         txn.put(ALL_COUNTED, b"\1")
@@ -78,20 +80,32 @@ async def count_old_buckets(meta: Meta, quota: Quota, tenants: Sequence[int], *,
     return Counted(taken, False)
 
 
-async def all_counted(meta: Meta, tenants: Sequence[int]) -> bool:
+async def all_counted(meta: Meta) -> bool:
     """Whether nothing is left to be counted."""
     if await meta.get(ALL_COUNTED) is not None:
         return True
-    for tenant in tenants:
-        after = prefix = table(tenant, b"B")
-        while rows := await meta.range(after, successor(prefix), _BUCKETS_A_PAGE):
-            if any(decode_bucket(value, "").counted is not None for _, value in rows):
-                return False
-            after = rows[-1][0] + b"\0"
+    async for _ in _left(meta):
+        return False
     return True
 
 
-async def _step(meta: Meta, quota: Quota, tenant: int, name: str) -> bool:
+async def _left(meta: Meta) -> AsyncIterator[tuple[int, str]]:
+    """(tenant, name) of the buckets that are not counted yet, and of those of which that cannot be read."""
+    for tenant in await tenants(meta):
+        after = prefix = table(tenant, b"B")
+        while rows := await meta.range(after, successor(prefix), _BUCKETS_A_PAGE):
+            for row, value in rows:
+                name = row[len(prefix) :].decode()
+                try:
+                    counted = decode_bucket(value, name).counted
+                except Corrupt:
+                    counted = b""
+                if counted is not None:
+                    yield tenant, name
+            after = rows[-1][0] + b"\0"
+
+
+async def _step(meta: Meta, quota: Quota, tenant: int, name: str, keys: int) -> bool:
     """Count some keys of a bucket; whether more are left."""
 
     async def count(txn: Transaction) -> bool:
@@ -99,7 +113,7 @@ async def _step(meta: Meta, quota: Quota, tenant: int, name: str) -> bool:
         bucket = decode_bucket(stored, name) if stored is not None else None
         if bucket is None or bucket.counted is None:
             return False
-        tally, upto = await _tallied(txn, tenant, bucket, bucket.counted)
+        tally, upto = await _tallied(txn, tenant, bucket, bucket.counted, keys)
         await quota.charge(txn, tenant, tally, bounded=False)
         txn.put(bucket_row(tenant, name), encode_bucket(replace(bucket, counted=upto)))
         return upto is not None
@@ -107,16 +121,20 @@ async def _step(meta: Meta, quota: Quota, tenant: int, name: str) -> bool:
     return (await meta.transact(count))[0]
 
 
-async def _tallied(reader: Reader, tenant: int, bucket: Bucket, after: bytes) -> tuple[Tally, bytes | None]:
+async def _tallied(reader: Reader, tenant: int, bucket: Bucket, after: bytes, keys: int) -> tuple[Tally, bytes | None]:
     """What lies behind a key, and up to which key that is; None: to the end."""
     pages: list[tuple[list[tuple[bytes, bytes, bytes]], bool]] = []
     for prefix, limit, key_of in (
-        (live_table(tenant, bucket.id), KEYS_A_STEP, _whole_key),
-        (versions_table(tenant, bucket.id), _VERSIONS_A_STEP, _escaped_key),
-        (uploads_table(tenant, bucket.id), _UPLOADS_A_STEP, key_of_upload),
+        (live_table(tenant, bucket.id), keys, _whole_key),
+        (versions_table(tenant, bucket.id), _VERSIONS_A_KEY * keys, _escaped_key),
+        (uploads_table(tenant, bucket.id), max(keys // _KEYS_AN_UPLOAD, 2), key_of_upload),
     ):
         beyond = after + b"\0" if key_of is _whole_key else after.replace(b"\0", b"\0\xff") + b"\0\1"
-        found = await reader.range(prefix + beyond if after else prefix, successor(prefix), limit)
+        start = prefix + beyond if after else prefix
+        found = await reader.range(start, successor(prefix), limit)
+        if len(found) == limit and key_of(found[0][0]) == key_of(found[-1][0]):
+            limit *= _LONGER
+            found = await reader.range(start, successor(prefix), limit)
         pages.append(([(key_of(row), row, value) for row, value in found], len(found) == limit))
     upto = min((_last_whole(rows) for rows, cut in pages if cut), default=None)
     tally = Tally()

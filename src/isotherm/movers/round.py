@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 from isotherm.clock import Clock
 from isotherm.devices.waiting import offload
 from isotherm.errors import IsothermError
-from isotherm.meta.port import Engine, Meta
+from isotherm.meta.port import Engine
 from isotherm.movers.audit import follow
 from isotherm.movers.compaction import Compaction, CompactionReport, CompactionSettings
 from isotherm.movers.counting import count_old_buckets
+from isotherm.movers.everyone import tenants
 from isotherm.movers.settings import MoverSettings
 from isotherm.movers.uploads import expire_uploads
 from isotherm.objects.garbage import sweep
@@ -161,7 +162,7 @@ class Rounds:
             report.more |= found >= limit
 
     async def _count(self, report: RoundReport) -> None:
-        counted = await count_old_buckets(self._meta, self._quota, await tenants(self._meta), steps=_STEPS_A_ROUND)
+        counted = await count_old_buckets(self._meta, self._quota, steps=_STEPS_A_ROUND)
         report.counted = counted.steps
         report.more |= counted.more
 
@@ -180,14 +181,3 @@ class Rounds:
 
     async def _free_readers(self, report: RoundReport) -> None:
         report.readers = self._meta.clear_stale_readers()
-
-
-async def tenants(meta: Meta) -> list[int]:
-    """Every tenant but the system's that has rows, found by seeking from one to the next."""
-    found: list[int] = []
-    start = (1).to_bytes(4, "big")
-    while page := await meta.range(start, b"\xff", 1):
-        tenant = int.from_bytes(page[0][0][:4], "big")
-        found.append(tenant)
-        start = (tenant + 1).to_bytes(4, "big")
-    return found

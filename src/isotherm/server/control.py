@@ -11,11 +11,13 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import uvicorn
 
 from isotherm import __version__
 from isotherm.devices.drive import SystemDrive
+from isotherm.movers.counting import all_counted
 from isotherm.objects.layout import FEED
 from isotherm.protocols.admin.application import application
 from isotherm.protocols.admin.feed import FeedOverHttp
@@ -53,7 +55,9 @@ def _config(duty: Duty, engines: Engines) -> uvicorn.Config:
     numbers = Numbers(duty.board, duty.ledger, duty.names, __version__, engines, free_bytes, duty.clock)
     end = FeedEnd(lambda: engines.meta.feed_end(FEED))
     feed = FeedOverHttp(credentials, engines.space, end, duty.clock, duty.stopping)
-    administration = Administration(Tenants(engines.meta, duty.clock), credentials, AuditLog(engines.meta))
+    administration = Administration(
+        Tenants(engines.meta, duty.clock), credentials, AuditLog(engines.meta), partial(all_counted, engines.meta)
+    )
     recorder = Recorder(engines.meta, duty.clock, duty.ids)
     api = AdminApi(administration, credentials, recorder, duty.log, __version__)
     tls = duty.settings.server.tls

@@ -12,7 +12,7 @@ A tenant that the tree does not know is a program's own affair: it is charged, a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from isotherm.errors import Corrupt
 from isotherm.meta.accounts import balance
@@ -20,8 +20,9 @@ from isotherm.meta.port import Reader, Transaction
 from isotherm.meta.rules import over_quota
 from isotherm.tenancy import tree_record as record
 from isotherm.tenancy.roles import ROOT_TENANT
-from isotherm.tenancy.tree import DEPTH_MOST, REALM
-from isotherm.tenancy.usage import BYTES, HELD, Tally, accounts_of, below
+from isotherm.tenancy.terms import Terms
+from isotherm.tenancy.tree import DEPTH_MOST, REALM, Node
+from isotherm.tenancy.usage import BYTES, HELD, KINDS, Tally, accounts_of, below, read_balances
 
 NODES_MOST = 20_000
 
@@ -29,7 +30,7 @@ NODES_MOST = 20_000
 class _Known:
     """A node, as its row told. `row`: where that lies; `parent`: 0 above the root, and above a tenant without a row."""
 
-    __slots__ = ("accounts", "capacity_bytes", "objects", "parent", "row", "stored")
+    __slots__ = ("accounts", "parent", "row", "stored", "terms")
 
     def __init__(self, tenant: int, stored: bytes | None) -> None:
         node = record.unpack(stored) if stored is not None else REALM
@@ -37,12 +38,29 @@ class _Known:
         self.stored = stored
         self.accounts = accounts_of(tenant)
         self.parent = node.parent if tenant != ROOT_TENANT else 0
-        self.capacity_bytes = node.terms.capacity_bytes
-        self.objects = node.terms.objects
+        self.terms = node.terms
 
-    def most(self, kind: bytes) -> int | None:
-        """What the account of a kind may come to."""
-        return self.capacity_bytes if kind == BYTES else self.objects if kind == HELD else None
+
+async def move(txn: Transaction, tenant: int, old: Sequence[Node], new: Sequence[Node]) -> None:
+    """Within a transaction: what a tenant and all below it hold is counted above it elsewhere. At its commit: OverQuota.
+
+    Args:
+        old, new: the nodes above it, from the root, before and after.
+    """
+    shared = {node.id for node in old} & {node.id for node in new}
+    balances = await read_balances(txn, tenant)
+    for sign, line in ((-1, old), (1, new)):
+        for node in line:
+            if node.id not in shared:
+                for kind in KINDS:
+                    delta = sign * balances.get(kind, 0)
+                    txn.charge(accounts_of(node.id) + kind, delta, most_of(node.terms, kind))
+                    txn.charge(accounts_of(node.id) + below(kind), delta)
+
+
+def most_of(terms: Terms, kind: bytes) -> int | None:
+    """What a node's account of a kind may come to."""
+    return terms.capacity_bytes if kind == BYTES else terms.objects if kind == HELD else None
 
 
 class Quota:
@@ -69,7 +87,7 @@ class Quota:
             if node is None or await txn.expect(node.row, node.stored) != node.stored:
                 node = self._keep(at, await txn.get(record.node_row(at)))
             for kind, delta in changes:
-                txn.charge(node.accounts + kind, delta, node.most(kind) if bounded else None)
+                txn.charge(node.accounts + kind, delta, most_of(node.terms, kind) if bounded else None)
                 if levels:
                     txn.charge(node.accounts + below(kind), delta)
             at = node.parent
@@ -78,7 +96,7 @@ class Quota:
     async def demand_room(self, reader: Reader, tenant: int, size_bytes: int) -> None:
         """Raises OverQuota where so many bytes more would not be taken now: before they travel. The commit decides."""
         async for node in self._line(reader, tenant):
-            most = node.capacity_bytes
+            most = node.terms.capacity_bytes
             if most is not None and await balance(reader, node.accounts + BYTES) + size_bytes > most:
                 raise over_quota()
 

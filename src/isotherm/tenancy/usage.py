@@ -6,7 +6,7 @@ Invariants, kept by whoever changes what is counted, in the transaction that cha
 - a node's account counts what the node and all below it hold; that *below* counts the latter alone. So a tenant's own is
   the difference, and a write touches one account of its tenant and two of each node above.
 
-Pure but for `read_usage`; any thread.
+Pure but for what reads; any thread.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 
 from isotherm.meta import rules
 from isotherm.meta.port import ACCOUNT_BYTES, ACCOUNT_ROWS, ACCOUNTS, Reader
+from isotherm.tenancy.terms import Terms
 
 BYTES, HELD, OLDER, MARKERS, UPLOADS, UPLOAD_BYTES = KINDS = (b"B", b"N", b"O", b"M", b"U", b"P")
 """Of accounts: bytes; versions and uploads; versions that are not current; delete markers; uploads; bytes of those."""
@@ -135,6 +136,13 @@ def usage_of(balances: Mapping[bytes, int]) -> Usage:
     size_bytes, held, older, markers, uploads, upload_bytes = counts
     versions = held - uploads
     return Usage(size_bytes, versions - older, versions, markers, uploads, upload_bytes)
+
+
+def warned(terms: Terms, total: Usage) -> list[str]:
+    """The terms of which as much is used as their warning says; where there is none, those that are used up."""
+    percent = terms.warning_percent or 100
+    limits = (("capacity_bytes", terms.capacity_bytes, total.bytes), ("objects", terms.objects, total.held))
+    return [name for name, most, used in limits if most is not None and 100 * used >= percent * most]
 
 
 async def read_balances(reader: Reader, tenant: int) -> dict[bytes, int]:

@@ -28,6 +28,7 @@ from isotherm.errors import Corrupt, Misuse
 from isotherm.meta.lmdb import ServerLock
 from isotherm.meta.lmdb.copies import CopiedMeta
 from isotherm.meta.port import Reader
+from isotherm.movers.everyone import tenants
 from isotherm.movers.fsck.audit import check_audit
 from isotherm.movers.fsck.feeds import check_credentials, check_feed, check_tables
 from isotherm.movers.fsck.findings import Finding, Findings, Kind, Level, Report
@@ -41,7 +42,6 @@ from isotherm.movers.fsck.tenants import check_tenants
 from isotherm.movers.fsck.usage import check_usage
 from isotherm.movers.fsck.versions import UPLOAD, Left, Use, Versions
 from isotherm.movers.opened import OpenedStore
-from isotherm.movers.round import tenants
 from isotherm.objects.garbage import sweep
 from isotherm.objects.layout import FEED
 
