@@ -4,9 +4,11 @@ import asyncio
 import base64
 import json
 from dataclasses import dataclass, field
+from functools import partial
 
 from isotherm.clock import VirtualClock
 from isotherm.ids import SeededIds
+from isotherm.movers.counting import all_counted
 from isotherm.protocols.admin.operation import Administration
 from isotherm.protocols.admin.rest import AdminApi
 from isotherm.telemetry import Level, Log
@@ -31,7 +33,8 @@ class Api:
     def __init__(self, forest):
         self.forest = forest
         log = Log("test", VirtualClock(), least=Level.ERROR)
-        on = Administration(forest.tenants, forest.credentials, AuditLog(forest.meta), forest.erasures)
+        counted = partial(all_counted, forest.meta)
+        on = Administration(forest.tenants, forest.credentials, AuditLog(forest.meta), forest.erasures, counted)
         self.recorder = Recorder(forest.meta, forest.clock, SeededIds(4))
         self.app = AdminApi(on, forest.credentials, self.recorder, log, "0")
 

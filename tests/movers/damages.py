@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from isotherm.devices.waiting import drive
 from isotherm.meta.port import invert
+from isotherm.movers.counting import parts_bytes
 from isotherm.objects import layout
 from isotherm.objects.layout import FEED
 from isotherm.objects.records import decode_index, decode_part, decode_record, encode_index, encode_record, encode_tag
@@ -30,6 +31,8 @@ from isotherm.segments.format import (
 )
 from isotherm.segments.port import Extent, Media
 from isotherm.segments.scan import Gap
+from isotherm.tenancy.quota import Quota
+from isotherm.tenancy.usage import Tally
 from tests.movers.stores import change, files, flip, space_of
 from tests.objects.stores import rows_of
 
@@ -169,8 +172,16 @@ def manifest_unprotected(engines, path):
 
 @mended
 def manifest_orphan(engines, path):
-    """An upload forgets its row; the parts stay."""
-    change(engines, {first(rows_of(engines)["U"])[0]: None})
+    """An upload forgets its row, and nobody is charged for it any longer; the parts stay."""
+    row = first(rows_of(engines)["U"])[0]
+
+    async def forget(txn):
+        prefix, tally = layout.parts_of(1, row[-16:]), Tally()
+        tally.ended(parts_bytes(await txn.range(prefix, layout.successor(prefix), 100)))
+        await Quota().charge(txn, 1, tally)
+        txn.delete(row)
+
+    drive(engines.meta.transact(forget))
 
 
 @mended

@@ -12,6 +12,7 @@ from isotherm.tenancy.roles import OWNER
 from isotherm.tenancy.tenants import Tenants
 from isotherm.tenancy.terms import Terms
 from isotherm.tenancy.tree import TenantState
+from isotherm.tenancy.usage import BYTES, HELD, OLDER, accounts_of
 from tests.movers.stores import change
 
 
@@ -62,8 +63,17 @@ def erasure_damaged(engines, path):
     change(engines, {record.certificate_row(2): b"\x01{", record.erasure_row(9): b"\x09"})
 
 
+def usage_wrong(engines, path):
+    """One account says too much, one too little, one is no counter, and one is of nobody."""
+    plant(engines)
+    prefix = accounts_of(1)
+    change(engines, {prefix + BYTES: (5).to_bytes(8, "little"), prefix + HELD: None, prefix + OLDER: b"none"})
+    change(engines, {accounts_of(77) + BYTES: (5).to_bytes(8, "little")})
+
+
 MENDED = {
     "erasure-lost": erasure_lost,
+    "usage-wrong": usage_wrong,
     "credential-index-wrong": credential_index_wrong,
     "tenant-name-wrong": tenant_name_wrong,
     "tenant-promises-wrong": tenant_promises_wrong,

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -25,6 +26,7 @@ TABLES = {
     for letter, rows in STORED["tables"].items()
 }
 VERSIONS = [*TABLES["L"].values(), *TABLES["V"].values()]
+BUCKET_2 = "02fc7cd00c954d050181a161a162c4036b6579"
 HELD = {("plain", "many tags"): b"tagged", ("plain", "copy"): b"second"}
 
 
@@ -80,7 +82,9 @@ def test_every_kind_of_version_is_among_them():
 def test_buckets_uploads_parts_and_manifests():
     for key, row in TABLES["B"].items():
         bucket = records.decode_bucket(row, key[5:].decode())
-        assert records.encode_bucket(bucket) == row
+        assert (row[0], bucket.counted) == (1, b""), "usage of a bucket of version 1 is not counted"
+        again = records.encode_bucket(replace(bucket, counted=b"k"))
+        assert (again[0], msgspec.msgpack.decode(again[5:])) == (2, [*msgspec.msgpack.decode(row[5:]), b"k"])
         assert TABLES["b"][layout.bucket_name_row(1, bucket.id)] == bucket.name.encode()
     assert records.decode_bucket(TABLES["B"][layout.bucket_row(1, "kept")], "kept").versioning is Versioning.ENABLED
     for row in TABLES["U"].values():
@@ -93,6 +97,15 @@ def test_buckets_uploads_parts_and_manifests():
         index = records.decode_index(row)
         assert index == [(1, 900), (2, 900)]
         assert records.encode_index(index) == row
+
+
+def test_a_bucket_of_version_2():
+    row = bytes.fromhex(BUCKET_2)
+    bucket = records.decode_bucket(row, "name")
+    assert (bucket.id, bucket.created_ms, bucket.versioning) == (77, 5, Versioning.ENABLED)
+    assert (dict(bucket.tags), bucket.counted) == ({"a": "b"}, b"key")
+    assert records.encode_bucket(bucket) == row
+    assert records.decode_bucket(records.encode_bucket(replace(bucket, counted=None)), "name").counted is None
 
 
 def test_keys_of_versions_lead_to_their_stamps():
@@ -134,7 +147,7 @@ def test_rows_of_a_later_format_are_refused_and_broken_ones_are_corrupt(table):
     at = 16 if table == "L" else 0
     assert row[at] == 1
     with pytest.raises(Unsupported):
-        decode(row[:at] + b"\x02" + row[at + 1 :])
+        decode(row[:at] + (b"\x03" if table == "B" else b"\x02") + row[at + 1 :])
     flipped = [row[:n] + bytes((row[n] ^ 16,)) + row[n + 1 :] for n in range(at + 1, len(row))]
     for broken in (b"", row[: len(row) // 2], *flipped):
         with pytest.raises(Corrupt):

@@ -6,7 +6,8 @@ from isotherm.clock import VirtualClock
 from isotherm.devices.waiting import drive
 from isotherm.errors import Corrupt, NotFound
 from isotherm.movers.compaction import CompactionSettings
-from isotherm.movers.round import Rounds, tenants
+from isotherm.movers.everyone import tenants
+from isotherm.movers.round import Rounds
 from isotherm.movers.settings import MoverSettings
 from isotherm.movers.uploads import expire_uploads
 from isotherm.objects.layout import FEED
@@ -109,7 +110,7 @@ def test_expiry_goes_on_where_it_stopped(tmp_path):
     later_ms = engines.clock.now_ms() + 1
     after, steps, aborted = b"", 0, 0
     while True:
-        count, after = drive(expire_uploads(engines.meta, 1, before_ms=later_ms, after=after, limit=2))
+        count, after = drive(expire_uploads(engines.meta, engines.quota, 1, before_ms=later_ms, after=after, limit=2))
         steps, aborted = steps + 1, aborted + count
         if not after:
             break

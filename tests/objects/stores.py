@@ -9,11 +9,14 @@ from isotherm.devices.waiting import drive
 from isotherm.ids import SeededIds
 from isotherm.movers.compaction import Compaction, CompactionSettings
 from isotherm.objects import garbage
+from isotherm.objects.layout import successor
 from isotherm.objects.model import Body
+from isotherm.objects.records import decode_part, decode_record
 from isotherm.objects.referrer import PartReferrer, VersionReferrer
 from isotherm.segments import accounting
 from isotherm.settings import Settings
 from isotherm.store import compose
+from isotherm.tenancy.usage import Usage
 from tests.metadata import address
 
 TENANT = 1
@@ -173,3 +176,21 @@ class _InterleavedSnapshot:
 
     def __exit__(self, *exc):
         self.close()
+
+
+def recounted(engines, tenant=TENANT):
+    """What a tenant holds by itself, counted row by row."""
+    rows = rows_of(engines, tenant)
+    live = [decode_record(row) for row in rows.get("L", {}).values()]
+    other = [decode_record(row) for row in rows.get("V", {}).values()]
+    older = [record for record in other if not record.marker]
+    uploads = {key[-16:] for key in rows.get("U", {})}
+    parts = [decode_part(row, 1).size for key, row in rows.get("P", {}).items() if key[5:21] in uploads]
+    size_bytes = sum(record.size for record in (*live, *older)) + sum(parts)
+    markers = len(other) - len(older)
+    return Usage(size_bytes, len(live), len(live) + len(older), markers, len(uploads), sum(parts))
+
+
+def keys_under(engines, prefix):
+    """The keys that start with `prefix`."""
+    return [key for key, _ in drive(engines.meta.range(prefix, successor(prefix), 10_000))]

@@ -21,6 +21,7 @@ from isotherm.devices.waiting import drive
 from isotherm.errors import AlreadyExists, Invalid, NotEmpty, NotFound, PreconditionFailed
 from isotherm.objects.model import Attributes, Condition, Versioning
 from isotherm.objects.space import Space
+from isotherm.tenancy.usage import Usage, read_usage
 from tests.objects.stores import (
     TENANT,
     body,
@@ -30,6 +31,7 @@ from tests.objects.stores import (
     live_bytes,
     open_engines,
     payload,
+    recounted,
     rows_of,
     sweep,
 )
@@ -350,9 +352,10 @@ class Objects(RuleBasedStateMachine):
         assert seen == self.model.find(wanted)
 
     @invariant()
-    def live_bytes_are_those_referred_to(self):
+    def what_is_counted_is_what_is_there(self):
         if hasattr(self, "model"):
             assert live_bytes(self.engines) == self.model.live_bytes()
+            assert drive(read_usage(self.engines.meta, TENANT)).own == recounted(self.engines)
 
     def teardown(self):
         if not hasattr(self, "engines"):
@@ -371,6 +374,7 @@ class Objects(RuleBasedStateMachine):
             sweep(self.engines)
             assert live_bytes(self.engines) == 0
             assert rows_of(self.engines) == {}
+            assert drive(read_usage(self.engines.meta, TENANT)).total == Usage()
         finally:
             self.engines.close()
             shutil.rmtree(self.path)

@@ -160,7 +160,10 @@ def _pair(text: str) -> tuple[str, str | None]:
 def _run(
     operation: Operation, places: Mapping[str, Any], path: Mapping[str, str], given: Mapping[str, Any]
 ) -> msgspec.Struct | None:
+    from functools import partial
+
     from isotherm.devices.waiting import drive
+    from isotherm.movers.counting import all_counted
     from isotherm.protocols.admin.operation import Administration, Answer, Call
     from isotherm.settings import environment, load
     from isotherm.store import compose
@@ -176,7 +179,8 @@ def _run(
     with closing(compose(settings, role="foreign", create=False)) as engines:
         register = Register(engines.meta, engines.keys, engines.clock, engines.ids)
         tenants, erasures = Tenants(engines.meta, engines.clock), Erasures(engines.meta, engines.keys, engines.clock)
-        administration = Administration(tenants, register, AuditLog(engines.meta), erasures)
+        counted = partial(all_counted, engines.meta)
+        administration = Administration(tenants, register, AuditLog(engines.meta), erasures, counted)
 
         async def act(deed: Deed | None) -> Answer:
             taken = {"body" if operation.body is not None else "query": _typed(operation, given)}

@@ -10,7 +10,7 @@ import msgspec
 
 from isotherm.errors import Invalid
 from isotherm.meta import rules
-from isotherm.meta.port import STAMP_BYTES, TRANSACTION_BYTES, Pairs
+from isotherm.meta.port import STAMP_BYTES, TRANSACTION_BYTES, Pairs, account_rows
 
 EPOCH_STEP_MOST = 1 << 16
 STAMPS_MOST = 1 << 20  # of a transaction, so that a batch of 512 never runs out of numbers
@@ -34,6 +34,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
     placed: (prefix, ordinal, value) of `put_at`.
     appends: (feed, ordinal, value).
     losses: how often it has lost to a conflict already.
+    charges: account → (delta, the most that it may then have or None).
     """
 
     reads: dict[bytes, bytes | None]
@@ -46,6 +47,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
     stamps: int
     size_bytes: int
     losses: int = 0
+    charges: dict[bytes, tuple[int, int | None]] = {}
 
 
 class Trim(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
@@ -86,6 +88,8 @@ def check(request: Request) -> None:
     for keys in (request.reads, request.writes, request.stamped, request.adds):
         for key in keys:
             rules.check_key(key)
+    for account in request.charges:
+        account_rows(account)
     for value in request.writes.values():
         rules.check_value(value or b"")
     for read in request.ranges:
@@ -119,5 +123,6 @@ def size_of(member: Member) -> int:
         + sum(len(key) + len(value) + 16 for key, (_, value) in member.stamped.items())
         + sum(len(prefix) + len(value) + 32 for prefix, _, value in member.placed)
         + sum(len(key) + 8 for key in member.adds)
+        + sum(len(account) + 16 for account in member.charges)
         + sum(len(feed) + len(value) + 16 for feed, _, value in member.appends)
     )

@@ -12,6 +12,10 @@ committed transaction is durable when `transact` returns. Reads never suspend on
 obtains an `Ordinal` from `append` or `stamp()`; the engine turns it into a stamp at commit and writes it where
 `put(…, stamp=)` and `put_at(…)` ask for it. The stamps of a transaction are `committed.stamp(ordinal)`.
 
+*Accounts.* An account is a sum that may be bounded: `charge` changes it without reading it, and the engine refuses at the commit what
+would take it beyond its bound. Its key is ACCOUNT_BYTES long and starts with ACCOUNTS. Its balance is the sum of the counters
+in `account_rows(account)`: an engine may keep it in several rows, so that its writers need not wait for each other.
+
 *Feed.* `append` adds a record to a named, ordered feed. Its cursor is its stamp. A feed is complete and in commit order:
 whoever reads to the end and reads again later misses nothing and sees nothing twice.
 """
@@ -25,7 +29,7 @@ from typing import NewType, Protocol, TypeVar
 
 import msgspec
 
-from isotherm.errors import Corrupt
+from isotherm.errors import Corrupt, Invalid
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -42,6 +46,11 @@ TRANSACTION_S = 5.0
 STAMP_BYTES = 16
 FEED_BYTES = 32  # a feed's name
 
+ACCOUNTS = b"\0\0\0\0U"
+ACCOUNT_BYTES = 10
+ACCOUNT_ROWS = 64
+"""More than any engine has of one account."""
+
 NO_STAMP = bytes(STAMP_BYTES)
 
 
@@ -50,6 +59,13 @@ def invert(stamp: bytes) -> bytes:
     if len(stamp) != STAMP_BYTES:
         raise Corrupt(f"a stamp has {STAMP_BYTES} bytes, not {len(stamp)}")
     return (int.from_bytes(stamp, "big") ^ ((1 << 128) - 1)).to_bytes(STAMP_BYTES, "big")
+
+
+def account_rows(account: bytes) -> tuple[bytes, bytes]:
+    """The half-open range of an account's rows. Raises Invalid for what is no account's key."""
+    if len(account) != ACCOUNT_BYTES or not account.startswith(ACCOUNTS):
+        raise Invalid(f"an account's key has {ACCOUNT_BYTES} bytes and starts with {ACCOUNTS.hex()}")
+    return account, account + b"\xff"
 
 
 class Reader(Protocol):
@@ -85,6 +101,10 @@ class Transaction(Reader, Protocol):
         """
         ...
 
+    async def expect(self, key: bytes, likely: bytes | None) -> bytes | None:
+        """As `get` with `likely`, where None stands for a row that is not there."""
+        ...
+
     def put(self, key: bytes, value: bytes, *, stamp: Ordinal | None = None) -> None:
         """Set `key`. With `stamp`, the stored value is the 16 bytes of that stamp followed by `value`."""
         ...
@@ -101,6 +121,12 @@ class Transaction(Reader, Protocol):
         """Add to a counter without reading it: two transactions that add never conflict.
 
         A counter is a signed 64-bit integer, little-endian; absent is zero; one that reaches zero is removed.
+        """
+        ...
+
+    def charge(self, account: bytes, delta: int, most: int | None = None) -> None:
+        """Add to an account without reading it. Where this transaction adds to it in sum, and its balance would be greater
+        than `most`, the commit is refused with `OverQuota`, exactly; taking away never is. The last `most` counts.
         """
         ...
 
@@ -160,6 +186,7 @@ class Meta(Reader, Protocol):
 
         Raises:
             Invalid: a limit is exceeded (key, value, transaction).
+            OverQuota: an account would be charged beyond its bound.
             Conflicted: it lost against others too often.
             NoSpace, Unavailable: the engine cannot write now. For `Unavailable` the outcome may be unknown.
             What `fn` raises; then nothing is written.

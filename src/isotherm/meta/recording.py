@@ -11,7 +11,17 @@ from typing import Protocol
 from isotherm.errors import Invalid
 from isotherm.meta import rules
 from isotherm.meta.member import STAMPS_MOST, Member, RangeRead, size_of
-from isotherm.meta.port import KEY_BYTES, TRANSACTION_BYTES, VALUE_BYTES, Ordinal, Pairs, Prerequisite, Reader, invert
+from isotherm.meta.port import (
+    KEY_BYTES,
+    TRANSACTION_BYTES,
+    VALUE_BYTES,
+    Ordinal,
+    Pairs,
+    Prerequisite,
+    Reader,
+    account_rows,
+    invert,
+)
 
 
 class SnapshotView(Reader, Protocol):
@@ -35,6 +45,7 @@ class RecordedTransaction:
     __slots__ = (
         "_adds",
         "_appends",
+        "_charges",
         "_losses",
         "_placed",
         "_ranges",
@@ -57,6 +68,7 @@ class RecordedTransaction:
         self._placed: list[tuple[bytes, int, bytes]] = []
         self._adds: dict[bytes, int] = {}
         self._appends: list[tuple[bytes, int, bytes]] = []
+        self._charges: dict[bytes, tuple[int, int | None]] = {}
         self._stamps = 0
         self._size = 0
         self._losses = losses
@@ -68,13 +80,26 @@ class RecordedTransaction:
             return self._writes[key]
         if key in self._reads:
             return self._reads[key]
-        if key in self._adds or key in self._stamped:
-            raise Invalid("the transaction reads a key whose value is known only at its commit")
+        self._refuse_unknown_key(key)
         if likely is not None and not self._losses:
             value: bytes | None = likely
             self.guessed = True
         else:
             value = await self._snapshot.get(key)
+        return self._read(key, value)
+
+    async def expect(self, key: bytes, likely: bytes | None) -> bytes | None:
+        if likely is not None or self._losses or key in self._writes or key in self._reads:
+            return await self.get(key, likely)
+        self._refuse_unknown_key(key)
+        self.guessed = True
+        return self._read(key, None)
+
+    def _refuse_unknown_key(self, key: bytes) -> None:
+        if key in self._adds or key in self._stamped or key in self._charges:
+            raise Invalid("the transaction reads a key whose value is known only at its commit")
+
+    def _read(self, key: bytes, value: bytes | None) -> bytes | None:
         self._reads[key] = value
         self._size += len(key) + (len(value) if value else 0)
         if self._size > 2 * TRANSACTION_BYTES:
@@ -97,7 +122,7 @@ class RecordedTransaction:
 
     async def _refuse_unknown(self, start: bytes, end: bytes) -> None:
         """Raise `Invalid` where the range holds a write whose key or value is known only at the commit."""
-        unknown = any(start <= key < end for keys_ in (self._adds, self._stamped) for key in keys_)
+        unknown = any(start <= key < end for keys_ in (self._adds, self._stamped, self._charges) for key in keys_)
         if not unknown and self._placed:
             # Its stamp will be greater than any that the snapshot sees, and so its key smaller than theirs.
             epoch, commit = await self._snapshot.newest()
@@ -151,6 +176,15 @@ class RecordedTransaction:
         rules.checked(total)
         self._adds[key] = total
 
+    def charge(self, account: bytes, delta: int, most: int | None = None) -> None:
+        known = self._charges.get(account)
+        if known is None:
+            account_rows(account)
+            self._grow(len(account) + 16)
+            self._charges[account] = (delta, most)
+        else:
+            self._charges[account] = (known[0] + delta, most)
+
     def stamp(self) -> Ordinal:
         if self._stamps >= STAMPS_MOST:
             raise Invalid(f"a transaction has at most {STAMPS_MOST} stamps")
@@ -189,7 +223,7 @@ class RecordedTransaction:
             Invalid: too large.
             SnapshotExpired: the transaction took longer than TRANSACTION_S.
         """
-        if not (self._writes or self._adds or self._appends or self._stamped or self._placed):
+        if not (self._writes or self._adds or self._appends or self._stamped or self._placed or self._charges):
             return None
         self._snapshot.check()
         member = self._gathered()
@@ -209,6 +243,7 @@ class RecordedTransaction:
             self._stamps,
             self._size,
             self._losses,
+            self._charges,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from isotherm.errors import CursorExpired, Invalid
+from isotherm.errors import CursorExpired, Invalid, OverQuota
 from isotherm.meta.port import FEED_BYTES, KEY_BYTES, STAMP_BYTES, VALUE_BYTES
 
 RESERVED = b"\xff"
@@ -65,6 +65,19 @@ def count_of(stored: bytes | None) -> int:
         raise Invalid(f"a value of {len(stored)} bytes is no counter")
     count: int = COUNTER.unpack(stored)[0]
     return count
+
+
+def charged(balance: int, delta: int, most: int | None) -> int:
+    """An account's balance after a charge. Raises `OverQuota` beyond its bound, `Invalid` on overflow."""
+    balance += delta
+    if most is not None and balance > most and delta > 0:
+        raise over_quota()
+    return checked(balance)
+
+
+def over_quota() -> OverQuota:
+    """A refused charge. Whose account it is, and what bounds it, is told to those who may know by the rooms above."""
+    return OverQuota("The quota of this tenant, or of one above it, does not allow it.")
 
 
 def checked(count: int) -> int:

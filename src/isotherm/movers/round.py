@@ -17,10 +17,12 @@ from dataclasses import dataclass, field
 from isotherm.clock import Clock
 from isotherm.devices.waiting import offload
 from isotherm.errors import IsothermError
-from isotherm.meta.port import Engine, Meta
+from isotherm.meta.port import Engine
 from isotherm.movers.audit import follow
 from isotherm.movers.compaction import Compaction, CompactionReport, CompactionSettings
 from isotherm.movers.erasure.work import Erased, Erasing
+from isotherm.movers.counting import count_old_buckets
+from isotherm.movers.everyone import tenants
 from isotherm.movers.settings import MoverSettings
 from isotherm.movers.turns import AT_ONCE, Turn
 from isotherm.movers.uploads import expire_uploads
@@ -30,8 +32,10 @@ from isotherm.objects.referrer import PartReferrer, VersionReferrer
 from isotherm.segments.port import Referrer
 from isotherm.segments.upkeep import Recovered, Upkeep
 from isotherm.tenancy.erasure.record import erasure_row
+from isotherm.tenancy.quota import Quota
 
 _UPLOADS_A_ROUND = 10_000
+_STEPS_A_ROUND = 20
 
 
 @dataclass(slots=True)
@@ -42,6 +46,7 @@ class RoundReport:
         recovered: see `Recovery`. `compaction`: see `CompactionReport`.
         uploads: multipart uploads aborted for their age.
         garbage: garbage rows worked on.
+        counted: steps taken in buckets of an earlier version; see movers/counting.py.
         trimmed: feed records removed.
         audited: records of the audit log chained. audit_lost: some had been trimmed before that; see movers/audit.py.
         erased: see `Erased`.
@@ -54,6 +59,7 @@ class RoundReport:
     compaction: CompactionReport = field(default_factory=CompactionReport)
     uploads: int = 0
     garbage: int = 0
+    counted: int = 0
     trimmed: int = 0
     audited: int = 0
     audit_lost: bool = False
@@ -81,6 +87,7 @@ class Rounds:
         clock: Clock,
         feed_retained: int,
         erasing: Erasing | None = None,
+        quota: Quota | None = None,
         settings: MoverSettings | None = None,
         compaction: CompactionSettings | None = None,
         stopping: Callable[[], bool] = lambda: False,
@@ -92,6 +99,7 @@ class Rounds:
         self._clock = clock
         self._feed_retained = feed_retained
         self._erasing = erasing
+        self._quota = quota or Quota()
         self._settings = settings or MoverSettings()
         self._stopping = stopping
         referrers: dict[bytes, Referrer] = {b"o": VersionReferrer(), b"p": PartReferrer()}
@@ -128,6 +136,7 @@ class Rounds:
             "erasure": self._erase,
             "uploads": self._expire,
             "garbage": self._collect,
+            "usage": self._count,
             "feed": self._trim,
             "audit": self._follow_audit,
         }
@@ -151,7 +160,7 @@ class Rounds:
             after = self._looked_at.pop(tenant, b"")
             await self._turn.take(1, 0)
             aborted, after = await expire_uploads(
-                self._meta, tenant, before_ms=before_ms, after=after, limit=_UPLOADS_A_ROUND
+                self._meta, self._quota, tenant, before_ms=before_ms, after=after, limit=_UPLOADS_A_ROUND
             )
             report.uploads += aborted
             if after:
@@ -177,6 +186,10 @@ class Rounds:
         report.more |= report.erased.more
         if report.erased.failure is not None:
             raise report.erased.failure
+    async def _count(self, report: RoundReport) -> None:
+        counted = await count_old_buckets(self._meta, self._quota, steps=_STEPS_A_ROUND)
+        report.counted = counted.steps
+        report.more |= counted.more
 
     async def _compact(self, report: RoundReport) -> None:
         report.compaction = await self._compaction.step()
@@ -195,14 +208,3 @@ class Rounds:
 
     async def _free_readers(self, report: RoundReport) -> None:
         report.readers = self._meta.clear_stale_readers()
-
-
-async def tenants(meta: Meta) -> list[int]:
-    """Every tenant but the system's that has rows, found by seeking from one to the next."""
-    found: list[int] = []
-    start = (1).to_bytes(4, "big")
-    while page := await meta.range(start, b"\xff", 1):
-        tenant = int.from_bytes(page[0][0][:4], "big")
-        found.append(tenant)
-        start = (tenant + 1).to_bytes(4, "big")
-    return found

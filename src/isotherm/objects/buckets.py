@@ -8,22 +8,23 @@ from dataclasses import replace
 from isotherm.errors import AlreadyExists, Invalid, NotEmpty
 from isotherm.meta.port import Reader, Transaction
 from isotherm.objects import events
+from isotherm.objects.aborting import drop_upload
 from isotherm.objects.context import Context
 from isotherm.objects.layout import (
-    STAMP_TAIL,
     bucket_name_row,
     bucket_row,
-    garbage_row,
+    key_of_upload,
     live_table,
     successor,
     table,
     uploads_table,
     versions_table,
 )
-from isotherm.objects.model import Bucket, Versioning
+from isotherm.objects.model import PARTS_MOST, Bucket, Versioning
 from isotherm.objects.names import check_bucket, check_limit, check_tags, encode_text
 from isotherm.objects.records import decode_bucket, encode_bucket
 from isotherm.tenancy.tree_reading import demand_room
+from isotherm.tenancy.usage import Tally
 
 _UPLOADS_A_TRANSACTION = 1_000
 
@@ -55,7 +56,7 @@ async def delete(context: Context, name: str) -> None:
 
 
 async def _delete_some(context: Context, name: str) -> bool:
-    """Abort up to 1,000 open uploads; when none is left, remove the bucket and return True."""
+    """Abort some open uploads; when none is left, remove the bucket and return True."""
 
     async def commit(txn: Transaction) -> bool:
         bucket = await context.bucket(txn, name)
@@ -64,9 +65,13 @@ async def _delete_some(context: Context, name: str) -> bool:
                 raise NotEmpty("The bucket you tried to delete is not empty.", BucketName=name)
         prefix = uploads_table(context.tenant, bucket.id)
         uploads = await txn.range(prefix, successor(prefix), _UPLOADS_A_TRANSACTION)
+        parts = 0
         for row, _ in uploads:
-            txn.delete(row)
-            txn.put(garbage_row(context.tenant, b"m", row[STAMP_TAIL]), b"", stamp=txn.stamp())
+            if parts >= PARTS_MOST:  # what a transaction has read, too, is bounded
+                return False
+            tally = Tally()
+            parts += await drop_upload(txn, context.tenant, row, tally)
+            await context.charge(txn, bucket, key_of_upload(row), tally)
         if len(uploads) == _UPLOADS_A_TRANSACTION:
             return False
         txn.delete(bucket_row(context.tenant, name))

@@ -58,7 +58,7 @@ async def complete(
         if condition.if_match is not None or condition.if_none_match is not None:
             live = await txn.get(live_row(context.tenant, bucket.id, raw_key))
             check_write(condition, decode_record(live) if live is not None else None, key)
-        stored = await read_parts(context, txn, manifest)
+        stored = await read_parts(context.tenant, txn, manifest)
         chosen = _choose(named, stored, context.part_bytes_least)
         total = sum(part.size for part in chosen)
         composed = _check_whole(upload, chosen, total, checksum, size)
@@ -82,7 +82,8 @@ async def complete(
             tag_rows.inline,
             composed,
         )
-        return await add_version(context, txn, bucket, key, Draft(record, tag_rows), condition)
+        parts_bytes = sum(part.size for part in stored)
+        return await add_version(context, txn, bucket, key, Draft(record, tag_rows), condition, parts_bytes)
 
     added, committed = await context.meta.transact(commit)
     return as_version(added if added.stamp else replace(added, stamp=committed.base), key, latest=True)
@@ -96,7 +97,7 @@ async def _completed_before(
     record = decode_record(row) if row is not None else None
     if record is None or record.manifest != manifest:
         return None
-    stored = await read_parts(context, txn, manifest)
+    stored = await read_parts(context.tenant, txn, manifest)
     chosen = _choose(named, stored, context.part_bytes_least)
     return record if len(chosen) == len(stored) else None
 

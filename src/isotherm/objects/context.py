@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from isotherm.clock import Clock
 from isotherm.errors import Invalid, NotFound
@@ -13,6 +13,13 @@ from isotherm.objects.layout import bucket_row
 from isotherm.objects.model import BUCKET_NAME_MOST, PART_BYTES_LEAST, Bucket
 from isotherm.objects.records import decode_bucket
 from isotherm.segments.port import Segments
+from isotherm.tenancy.quota import Quota
+from isotherm.tenancy.usage import Tally
+
+
+def counts(bucket: Bucket, key: bytes) -> bool:
+    """Whether what lies under a key is counted, or will be when the counting of an old bucket gets there."""
+    return bucket.counted is None or key <= bucket.counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,7 @@ class Context:
     clock: Clock
     ids: Ids
     part_bytes_least: int = PART_BYTES_LEAST
+    quota: Quota = field(default_factory=Quota)
 
     async def bucket(self, reader: Reader, name: str) -> Bucket:
         """Raises NotFound(NoSuchBucket), also for a name that no bucket can have."""
@@ -48,6 +56,11 @@ class Context:
             if bucket.id == seen.id:
                 return bucket
         raise NotFound("The specified bucket does not exist.", code="NoSuchBucket", BucketName=seen.name)
+
+    async def charge(self, txn: Transaction, bucket: Bucket, key: bytes, tally: Tally) -> None:
+        """Within a transaction: charge the tenant for what has changed under a key. At the commit: OverQuota."""
+        if counts(bucket, key):
+            await self.quota.charge(txn, self.tenant, tally)
 
     def history(self, txn: Transaction, bucket: Bucket, key: bytes) -> History:
         return History(txn, self.segments, self.tenant, bucket, key)

@@ -94,7 +94,8 @@ async def _delete_alone(context: Context, bucket_name: str, key: str, version: s
 async def _delete_one(
     context: Context, txn: Transaction, bucket: Bucket, key: str, version: str | None, condition: Condition
 ) -> _Outcome:
-    history = context.history(txn, bucket, encode_key(key))
+    raw_key = encode_key(key)
+    history = context.history(txn, bucket, raw_key)
     live = await history.live()
     if version is not None:
         found = await history.at(parse_version_id(version))
@@ -104,16 +105,18 @@ async def _delete_one(
         if condition.if_match is not None:
             check_delete(condition, decode_record(row))
         await history.remove(row, live=is_live)
+        await context.charge(txn, bucket, raw_key, history.tally)
         events.record(txn, context.tenant, "delete", bucket, key, version_id=version)
         return Deleted(key, version, is_marker(row)), None
     if condition.if_match is not None:
-        newest = live or await newest_not_live(txn, context.tenant, bucket.id, encode_key(key))
+        newest = live or await newest_not_live(txn, context.tenant, bucket.id, raw_key)
         if newest is None:
             return Deleted(key, None, False), None
         check_delete(condition, decode_record(newest))
     if bucket.versioning is Versioning.UNVERSIONED:
         if live is not None:
             await history.remove_live(live)
+            await context.charge(txn, bucket, raw_key, history.tally)
             events.record(txn, context.tenant, "delete", bucket, key, version_id="null")
         return Deleted(key, None, False), None
     marker = Record(
@@ -122,4 +125,5 @@ async def _delete_one(
     null = bucket.versioning is Versioning.SUSPENDED
     stamp = events.record(txn, context.tenant, "marker", bucket, key, version_id="null" if null else "")
     await history.add(marker, stamp, live)
+    await context.charge(txn, bucket, raw_key, history.tally)
     return (Deleted(key, "null", True), None) if null else (Deleted(key, None, True), stamp)

@@ -5,6 +5,7 @@ Invariants, all kept inside one transaction:
 - `versions` holds all other versions and markers under the stamp of the commit that made them, newest first.
 - The null version is marked in its record; while it is not live, the key's null row holds its stamp.
 - Removing a reference to bytes accounts them in the same transaction.
+- What comes and goes is told in `tally`, for its transaction to charge.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from isotherm.objects.layout import (
 from isotherm.objects.model import Bucket, Versioning
 from isotherm.objects.records import MARKER, NULL, SHARED, Record, decode_record, encode_record, is_marker, is_null
 from isotherm.segments.port import Segments
+from isotherm.tenancy.usage import Tally
 
 
 async def version_at(
@@ -60,9 +62,9 @@ async def newest_not_live(reader: Reader, tenant: int, bucket: int, key: bytes) 
 
 
 class History:
-    """The versions of one key, within one transaction."""
+    """The versions of one key, within one transaction. `tally`: what its changes add to what the tenant holds."""
 
-    __slots__ = ("_bucket", "_key", "_live_row", "_segments", "_tenant", "_txn")
+    __slots__ = ("_bucket", "_key", "_live_row", "_segments", "_tenant", "_txn", "tally")
 
     def __init__(self, txn: Transaction, segments: Segments, tenant: int, bucket: Bucket, key: bytes) -> None:
         self._txn = txn
@@ -71,6 +73,7 @@ class History:
         self._bucket = bucket
         self._key = key
         self._live_row = live_row(tenant, bucket.id, key)
+        self.tally = Tally()
 
     def live(self) -> Coroutine[Any, Any, bytes | None]:
         return self._txn.get(self._live_row)
@@ -86,12 +89,13 @@ class History:
             record = replace(record, flags=record.flags | NULL)
         if live is not None:
             if keeps_null and is_null(live):
-                await self._release(live)
+                await self._release(live, older=False)
             else:
                 self._demote(live)
         if self._bucket.versioning is Versioning.SUSPENDED:
             await self._drop_null_not_live()
         body = encode_record(record)
+        self.tally.came(record.size, marker=record.marker, older=False)
         if record.flags & MARKER:
             if live is not None:
                 self._txn.delete(self._live_row)
@@ -104,12 +108,12 @@ class History:
 
     async def remove_live(self, live: bytes) -> None:
         """In an unversioned bucket: the live version goes, and nothing takes its place."""
-        await self._release(live)
+        await self._release(live, older=False)
         self._txn.delete(self._live_row)
 
     async def remove(self, row: bytes, *, live: bool) -> None:
         """Remove one version for good; when it was the newest, its predecessor takes its place."""
-        await self._release(row)
+        await self._release(row, older=not live)
         if live:
             self._txn.delete(self._live_row)
         else:
@@ -124,21 +128,24 @@ class History:
             if is_null(heir):
                 self._txn.delete(null_row(self._tenant, self._bucket.id, self._key))
             self._txn.put(self._live_row, heir)
+            self.tally.older -= 1
 
     def rewrite(self, record: Record, *, live: bool) -> None:
         """Store changed attributes of an existing version."""
         row = self._live_row if live else version_row(self._tenant, self._bucket.id, self._key, record.stamp)
         self._txn.put(row, record.stamp + encode_record(record))
 
-    async def _release(self, row: bytes) -> None:
+    async def _release(self, row: bytes, *, older: bool) -> None:
         """The bytes, the manifest and the tags of a version that goes.
 
         What a damaged record refers to is left for `fsck --repair` to free: its owner can replace or delete it all the same.
+        Nor is it known what it was counted as.
         """
         try:
             record = decode_record(row)
         except Corrupt:
             return
+        self.tally.went(record.size, marker=record.marker, older=older)
         if record.extents:
             owner = object_owner(self._tenant, self._bucket.id, record.reference, self._key)
             await self._segments.discard(self._txn, record.extents, owner, shared=bool(record.flags & SHARED))
@@ -162,6 +169,7 @@ class History:
 
     def _demote(self, live: bytes) -> None:
         stamp = live[:STAMP_BYTES]
+        self.tally.older += 1
         self._txn.put(version_row(self._tenant, self._bucket.id, self._key, stamp), live)
         if is_null(live):
             self._txn.put(null_row(self._tenant, self._bucket.id, self._key), stamp)
@@ -173,6 +181,6 @@ class History:
             return
         row = await self._txn.get(version_row(self._tenant, self._bucket.id, self._key, stamp))
         if row is not None:
-            await self._release(row)
+            await self._release(row, older=True)
             self._txn.delete(version_row(self._tenant, self._bucket.id, self._key, stamp))
         self._txn.delete(pointer)

@@ -100,6 +100,16 @@ def upload_row(tenant: int, bucket: int, key: bytes, upload: bytes) -> bytes:
     return _BUCKET.pack(tenant, b"U", bucket) + escape(key) + upload
 
 
+def bucket_of_upload(row: bytes) -> int:
+    """The id of the bucket that an upload's row belongs to."""
+    return int.from_bytes(row[_TENANT_TABLE.size : _BUCKET.size], "big")
+
+
+def key_of_upload(row: bytes) -> bytes:
+    """The key that an upload is for, from its row's. Raises ValueError."""
+    return unescape(row[_BUCKET.size :])[0]
+
+
 def part_row(tenant: int, manifest: bytes, number: int) -> bytes:
     return _PART.pack(tenant, b"P", manifest, number)
 

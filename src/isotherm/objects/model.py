@@ -53,12 +53,15 @@ class Checksum(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
+    """`counted`: the last key up to which usage is counted in a bucket of an earlier version; None: all of it."""
+
     id: int
     name: str
     created_ms: int
     versioning: Versioning
     tags: Mapping[str, str] = field(default_factory=dict)
     row: bytes | None = field(default=None, repr=False, compare=False)  # what it was read from
+    counted: bytes | None = None
 
 
 class Attributes(msgspec.Struct, frozen=True, gc=False):

@@ -10,10 +10,11 @@ from dataclasses import replace
 
 from isotherm.errors import Invalid, NotFound
 from isotherm.meta.port import Reader, Transaction
+from isotherm.objects.aborting import drop_upload
 from isotherm.objects.bodies import store
 from isotherm.objects.checksums import supports_full_object
 from isotherm.objects.context import Context
-from isotherm.objects.layout import garbage_row, part_owner, part_row, parts_of, upload_row
+from isotherm.objects.layout import part_owner, part_row, parts_of, upload_row
 from isotherm.objects.locate import naming_source
 from isotherm.objects.model import (
     PART_BYTES_MOST,
@@ -32,6 +33,7 @@ from isotherm.objects.read import open_version
 from isotherm.objects.records import decode_part, decode_upload, encode_part, encode_upload, etag_text
 from isotherm.objects.write import etag_of
 from isotherm.segments.port import Buffer
+from isotherm.tenancy.usage import Tally
 
 _TAGS_BYTES_MOST = 64_000  # they lie in the upload's row until it is complete
 
@@ -65,6 +67,9 @@ async def create(
     async def commit(txn: Transaction) -> None:
         bucket = await context.bucket(txn, bucket_name)
         txn.put(upload_row(context.tenant, bucket.id, raw_key, identity), encode_upload(upload))
+        tally = Tally()
+        tally.begun()
+        await context.charge(txn, bucket, raw_key, tally)
 
     await context.meta.transact(commit)
     return upload
@@ -112,11 +117,15 @@ async def put_part(
     async def commit(txn: Transaction) -> None:
         await find_upload(context, txn, bucket_name, key, upload_id)
         row = part_row(context.tenant, manifest, number)
-        earlier = await txn.get(row)
+        stored_before = await txn.get(row)
+        earlier = decode_part(stored_before, number) if stored_before is not None else None
         if earlier is not None:
-            await context.segments.discard(txn, decode_part(earlier, number).extents, owner)
+            await context.segments.discard(txn, earlier.extents, owner)
         await stored.refer(context.segments, txn)
         txn.put(row, encode_part(part, etag, etag_parts))
+        tally = Tally()
+        tally.part(part.size - (earlier.size if earlier is not None else 0))
+        await context.charge(txn, await context.bucket(txn, bucket_name), encode_key(key), tally)
 
     await context.meta.transact(commit)
     return part
@@ -149,29 +158,30 @@ async def list_parts(
     await find_upload(context, context.meta, bucket_name, key, upload_id)
     limit = check_limit(limit)
     manifest = parse_upload_id(upload_id)
-    found = await read_parts(context, context.meta, manifest, after=check_limit(after), limit=limit + 1)
+    found = await read_parts(context.tenant, context.meta, manifest, after=check_limit(after), limit=limit + 1)
     return found[:limit], len(found) > limit
 
 
 async def read_parts(
-    context: Context, reader: Reader, manifest: bytes, *, after: int = 0, limit: int = PARTS_MOST
+    tenant: int, reader: Reader, manifest: bytes, *, after: int = 0, limit: int = PARTS_MOST
 ) -> list[Part]:
     """The parts of a manifest, in order of their numbers."""
     if after >= PARTS_MOST:
         return []
-    start = part_row(context.tenant, manifest, after + 1)
-    end = parts_of(context.tenant, manifest) + b"\xff\xff"
+    start = part_row(tenant, manifest, after + 1)
+    end = parts_of(tenant, manifest) + b"\xff\xff"
     rows = await reader.range(start, end, limit)
     return [decode_part(value, int.from_bytes(row[-2:], "big")) for row, value in rows]
 
 
 async def abort(context: Context, bucket_name: str, key: str, upload_id: str) -> None:
-    """See `Space.abort_upload`. Its parts are dismantled in the background."""
+    """See `Space.abort_upload`. Its parts are dismantled in the background, and charged no longer at once."""
 
     async def commit(txn: Transaction) -> None:
         row, _ = await find_upload(context, txn, bucket_name, key, upload_id)
-        txn.delete(row)
-        txn.put(garbage_row(context.tenant, b"m", parse_upload_id(upload_id)), b"", stamp=txn.stamp())
+        tally = Tally()
+        await drop_upload(txn, context.tenant, row, tally)
+        await context.charge(txn, await context.bucket(txn, bucket_name), encode_key(key), tally)
 
     await context.meta.transact(commit)
 

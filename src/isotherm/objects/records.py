@@ -35,7 +35,8 @@ R = TypeVar("R")
 VERSION = 1
 SEALED_VERSION = 2
 """Of a record that refers to sealed extents, so that a program which knows none refuses it. Nothing else differs."""
-_VERSIONS = frozenset((VERSION, SEALED_VERSION))
+BUCKET_VERSION = 2
+"""Version 1 did not tell how far a bucket is counted: not at all, when a program that counts first sees it."""
 
 MARKER = 1
 NULL = 2
@@ -111,17 +112,17 @@ def _version_with(extents: Sequence[Extent]) -> int:
     return VERSION
 
 
-def _unseal(row: bytes) -> bytes:
+def _unseal(row: bytes, newest: int = VERSION) -> bytes:
     """What the seal that begins `row` holds. Raises struct.error, Corrupt, Unsupported."""
     version, check = _SEAL.unpack_from(row)
     content = row[_SEAL.size :]
-    _check_seal(version, check, content)
+    _check_seal(version, check, content, newest)
     return content
 
 
-def _check_seal(version: int, check: int, content: bytes) -> None:
-    if version not in _VERSIONS:
-        raise Unsupported(f"a record of format {version}; this program reads {VERSION} and {SEALED_VERSION}")
+def _check_seal(version: int, check: int, content: bytes, newest: int) -> None:
+    if not VERSION <= version <= newest:
+        raise Unsupported(f"a record of format {version}; this program reads {newest}")
     if crc32c(content) != check:
         raise Corrupt("a record does not match its checksum")
 
@@ -178,7 +179,7 @@ def decode_record(row: bytes) -> Record:
         (stamp, version, check, flags, size, modified, etag, etag_parts, parts, reference, tag_count, kind, count) = (
             STAMPED.unpack_from(row)
         )
-        _check_seal(version, check, row[_AT_FLAGS:])
+        _check_seal(version, check, row[_AT_FLAGS:], SEALED_VERSION)
         end = STAMPED_BYTES + count * EXTENT_PACKED_BYTES
         extents = tuple(unpack_extents(row[STAMPED_BYTES:end]))
         manifest = tag_set = b""
@@ -222,7 +223,7 @@ def sole_extent(row: bytes) -> Extent | None:
         return None
     version, check, flags, size, count, segment, offset, marked_length, payload_check = _SOLE.unpack_from(row)
     extent = marked_extent(segment, offset, marked_length, payload_check)
-    if count != 1 or extent.length != size or flags & (MARKER | MANIFEST) or version not in _VERSIONS:
+    if count != 1 or extent.length != size or flags & (MARKER | MANIFEST) or not VERSION <= version <= SEALED_VERSION:
         return None
     return extent if crc32c(row[_AT_FLAGS:]) == check else None
 
@@ -281,19 +282,20 @@ class _BucketRow(msgspec.Struct, array_like=True, frozen=True):
     created_ms: int
     versioning: int
     tags: dict[str, str] = {}
+    counted: bytes | None = b""
 
 
 def encode_bucket(bucket: Bucket) -> bytes:
-    row = _BucketRow(bucket.id, bucket.created_ms, bucket.versioning.value, dict(bucket.tags))
-    return _seal(msgspec.msgpack.encode(row))
+    row = _BucketRow(bucket.id, bucket.created_ms, bucket.versioning.value, dict(bucket.tags), bucket.counted)
+    return _seal(msgspec.msgpack.encode(row), BUCKET_VERSION)
 
 
 @lru_cache(1_024)  # of a bucket in use every request reads the same row again
 @_refusing
 def decode_bucket(row: bytes, name: str) -> Bucket:
-    stored = msgspec.msgpack.decode(_unseal(row), type=_BucketRow)
+    stored = msgspec.msgpack.decode(_unseal(row, BUCKET_VERSION), type=_BucketRow)
     tags = MappingProxyType(stored.tags)  # it is shared: nobody's change may reach others, or the store
-    return Bucket(stored.id, name, stored.created_ms, Versioning(stored.versioning), tags, row)
+    return Bucket(stored.id, name, stored.created_ms, Versioning(stored.versioning), tags, row, stored.counted)
 
 
 class _UploadRow(msgspec.Struct, array_like=True, frozen=True):
@@ -358,7 +360,7 @@ def encode_part(part: Part, etag: bytes, etag_parts: int) -> bytes:
 
 @_refusing
 def decode_part(row: bytes, number: int) -> Part:
-    stored = msgspec.msgpack.decode(_unseal(row), type=_PartRow)
+    stored = msgspec.msgpack.decode(_unseal(row, SEALED_VERSION), type=_PartRow)
     algorithm = ALGORITHMS[stored.algorithm]
     return Part(
         number,

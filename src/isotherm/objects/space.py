@@ -41,6 +41,7 @@ from isotherm.objects.model import (
 from isotherm.objects.read import Reading
 from isotherm.objects.records import as_version
 from isotherm.segments.port import Buffer, Segments
+from isotherm.tenancy.quota import Quota
 
 _NO_ATTRIBUTES = Attributes()
 _NO_DIGESTS = Digests()
@@ -52,6 +53,7 @@ class Space:
 
     Args:
         part_bytes_least: of every part of an upload but its last.
+        quota: charges the tenant; one for all spaces of a process, which knows the tree.
     """
 
     __slots__ = ("_context",)
@@ -65,8 +67,9 @@ class Space:
         ids: Ids,
         *,
         part_bytes_least: int = PART_BYTES_LEAST,
+        quota: Quota | None = None,
     ) -> None:
-        self._context = Context(tenant, meta, segments, clock, ids, part_bytes_least)
+        self._context = Context(tenant, meta, segments, clock, ids, part_bytes_least, quota or Quota())
 
     # buckets ------------------------------------------------------------------------------------------------------
     async def create_bucket(self, name: str) -> Bucket:
@@ -105,7 +108,7 @@ class Space:
         condition: Condition = NO_CONDITION,
         digests: Digests = _NO_DIGESTS,
     ) -> Version:
-        """Invalid(BadDigest, KeyTooLongError, EntityTooLarge, InvalidTag), PreconditionFailed, NotFound(NoSuchBucket)."""
+        """Invalid(BadDigest, KeyTooLongError, EntityTooLarge, InvalidTag), PreconditionFailed, NotFound(NoSuchBucket), OverQuota."""
         return await write.put(self._context, bucket, key, body, attributes, tags, condition, digests)
 
     async def head(self, bucket: str, key: str, version_id: str | None = None) -> Version:

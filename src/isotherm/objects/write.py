@@ -115,11 +115,16 @@ async def add_version(
     key: str,
     draft: Draft,
     condition: Condition,
+    upload_bytes: int | None = None,
 ) -> Record:
     """Within a transaction: check the condition and make the draft the newest version. Its stamp is the first of `txn`.
 
+    Args:
+        upload_bytes: of all parts of the upload that ends with this; None where there is none.
+
     Raises:
         NotFound(NoSuchBucket): also when the bucket was removed and created anew since `expected` was read.
+        OverQuota: at the commit.
     """
     bucket = await context.bucket_still(txn, expected)
     raw_key = key.encode()
@@ -132,7 +137,11 @@ async def add_version(
     etag = etag_text(record.etag, record.etag_parts)
     stamp = events.record(txn, context.tenant, "put", bucket, key, version_id=null, size=record.size, etag=etag)
     draft.tags.write(txn, context.tenant, bucket.id, raw_key, stamp)
-    return await history.add(record, stamp, live)
+    added = await history.add(record, stamp, live)
+    if upload_bytes is not None:
+        history.tally.ended(upload_bytes)
+    await context.charge(txn, bucket, raw_key, history.tally)
+    return added
 
 
 def etag_of(context: Context, stored: Stored) -> tuple[bytes, int]:

@@ -11,11 +11,13 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import uvicorn
 
 from isotherm import __version__
 from isotherm.devices.drive import SystemDrive
+from isotherm.movers.counting import all_counted
 from isotherm.objects.layout import FEED
 from isotherm.protocols.admin.application import application
 from isotherm.protocols.admin.feed import FeedOverHttp
@@ -55,7 +57,8 @@ def _config(duty: Duty, engines: Engines) -> uvicorn.Config:
     end = FeedEnd(lambda: engines.meta.feed_end(FEED))
     feed = FeedOverHttp(credentials, engines.space, end, duty.clock, duty.stopping)
     tenants, erasures = Tenants(engines.meta, duty.clock), Erasures(engines.meta, engines.keys, duty.clock)
-    administration = Administration(tenants, credentials, AuditLog(engines.meta), erasures)
+    counted = partial(all_counted, engines.meta)
+    administration = Administration(tenants, credentials, AuditLog(engines.meta), erasures, counted)
     recorder = Recorder(engines.meta, duty.clock, duty.ids)
     api = AdminApi(administration, credentials, recorder, duty.log, __version__)
     tls = duty.settings.server.tls

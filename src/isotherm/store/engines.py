@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -37,6 +37,7 @@ from isotherm.segments.upkeep import Upkeep
 from isotherm.settings import Settings
 from isotherm.tenancy import credential_record
 from isotherm.tenancy.keystore import ROOT, FileKeys
+from isotherm.tenancy.quota import Quota
 
 if TYPE_CHECKING:
     from isotherm.segments.remote.bucket import Bucket
@@ -61,6 +62,7 @@ class Engines:
     segments: Upkeep
     clock: Clock
     ids: Ids
+    quota: Quota = field(default_factory=Quota)
 
     @property
     def roots(self) -> list[Path]:
@@ -70,7 +72,7 @@ class Engines:
 
     def space(self, tenant: int = ROOT_TENANT) -> Space:
         """The objects of a tenant."""
-        return Space(tenant, self.meta, self.segments, self.clock, self.ids)
+        return Space(tenant, self.meta, self.segments, self.clock, self.ids, quota=self.quota)
 
     @property
     def keys(self) -> FileKeys:
@@ -92,6 +94,7 @@ class Engines:
             clock=self.clock,
             feed_retained=self.settings.feed.retained,
             erasing=self.erasing(),
+            quota=self.quota,
             settings=self.settings.movers,
             stopping=stopping,
             turn=turn,

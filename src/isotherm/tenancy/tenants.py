@@ -18,7 +18,7 @@ from msgspec.structs import asdict, replace
 from isotherm.clock import Clock
 from isotherm.errors import AlreadyExists, Conflict, Invalid, NotEmpty, NotFound, OverQuota
 from isotherm.meta.port import Meta, Reader, Transaction
-from isotherm.tenancy import credential_record, tree
+from isotherm.tenancy import credential_record, quota, tree
 from isotherm.tenancy import tree_record as record
 from isotherm.tenancy.audit.deed import Deed
 from isotherm.tenancy.audit.record import Change, differences
@@ -37,6 +37,7 @@ from isotherm.tenancy.tree import (
     worst,
 )
 from isotherm.tenancy.tree_reading import Chain, chain_along, chain_of, read_node
+from isotherm.tenancy.usage import Held, read_usage
 
 LIMIT_MOST = 1_000
 _WALK_MOST = 10_000
@@ -63,6 +64,12 @@ class Tenants:
         """Raises Denied, NotFound, Invalid."""
         with self._meta.snapshot() as snapshot:
             return _seen(await find(snapshot, caller, tenant, Need.LOOK))
+
+    async def usage(self, caller: Caller, tenant: str) -> tuple[Seen, Held]:
+        """A node, and what it holds. Raises Denied, NotFound, Invalid."""
+        with self._meta.snapshot() as snapshot:
+            seen = _seen(await find(snapshot, caller, tenant, Need.LOOK))
+            return seen, await read_usage(snapshot, seen.node.id)
 
     async def own(self, caller: Caller) -> Seen:
         """The caller's own node. Raises NotFound where it has gone."""
@@ -196,7 +203,8 @@ class Tenants:
         Raises:
             Denied, NotFound: either place.
             AlreadyExists: something else lies there. Conflict: that would be a cycle, or nothing new is made there.
-            OverQuota: the new parent, or one above it, has not that much to promise.
+            OverQuota: the new parent, or one above it, has not that much to promise, or no room for what it holds.
+            Conflicted: too much is written there just now.
         """
         names = tree.parse_path(path)
 
@@ -216,6 +224,7 @@ class Tenants:
             if new.parent != old.parent:
                 demand_open(above)
                 await _demand_height(txn, old.id, len(chain) - 1, len(names))
+                await quota.move(txn, old.id, chain[:-1], above)
             ledger = Ledger([*chain, *above])
             ledger.remove(old)
             _with_promises(caller, above, lambda: ledger.add(new))

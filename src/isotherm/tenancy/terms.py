@@ -2,7 +2,8 @@
 
 A *reservation* and the capacity are promises: what they name is there whatever others do (promises.py keeps their sums). A
 *limit* is never exceeded, and a *share* weighs what is left between siblings. Those of IOPS and bandwidth, and the latency,
-act on requests over S3 (contracting.py, gate.py); capacity and objects are stored, and not enforced on requests yet.
+act on requests over S3 (contracting.py, gate.py); capacity and objects bound whatever writes (quota.py). The warning of both says when
+somebody should look, and refuses nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ LABELS_BYTES_MOST = 16_384
 
 Amount = Annotated[int, msgspec.Meta(ge=0, le=AMOUNT_MOST)]
 Share = Annotated[int, msgspec.Meta(ge=1, le=SHARE_MOST)]
+Percent = Annotated[int, msgspec.Meta(ge=1, le=100)]
 Milliseconds = Annotated[float, msgspec.Meta(gt=0, le=3_600_000)]
 LabelName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9](?:[a-z0-9._/-]{0,62})$")]
 LabelValue = Annotated[str, msgspec.Meta(max_length=256)]
@@ -35,7 +37,10 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     """
 
     capacity_bytes: Annotated[Amount | None, msgspec.Meta(description="Bytes it may hold; a promise.")] = None
-    objects: Annotated[Amount | None, msgspec.Meta(description="Objects it may hold.")] = None
+    objects: Annotated[Amount | None, msgspec.Meta(description="Versions of objects, and uploads, it may hold.")] = None
+    warning_percent: Annotated[
+        Percent | None, msgspec.Meta(description="Warn when as much of its capacity or objects is used.")
+    ] = None
     iops_reservation: Annotated[Amount | None, msgspec.Meta(description="Requests a second; a promise.")] = None
     iops_limit: Annotated[Amount | None, msgspec.Meta(description="Requests a second at most.")] = None
     iops_share: Annotated[Share, msgspec.Meta(description="Weight among its siblings for requests.")] = 100

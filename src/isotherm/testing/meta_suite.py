@@ -12,6 +12,7 @@ one event loop each, and start further processes with multiprocessing's "spawn".
 
 from __future__ import annotations
 
+from isotherm.testing.meta_suite_accounts import AccountSuite
 from isotherm.testing.meta_suite_feed import FeedSuite
 from isotherm.testing.meta_suite_keys import KeySuite
 from isotherm.testing.meta_suite_processes import ProcessSuite
@@ -19,5 +20,7 @@ from isotherm.testing.meta_suite_state import CounterSuite, SnapshotSuite, Stamp
 from isotherm.testing.meta_suite_transactions import TransactionSuite
 
 
-class MetaSuite(KeySuite, TransactionSuite, SnapshotSuite, CounterSuite, StampSuite, FeedSuite, ProcessSuite):
+class MetaSuite(
+    KeySuite, TransactionSuite, SnapshotSuite, CounterSuite, AccountSuite, StampSuite, FeedSuite, ProcessSuite
+):
     """Everything an engine of the `meta` port must pass."""

@@ -231,6 +231,24 @@ class TransactionSuite(StoreSuite):
 
         self.use(place, body)
 
+    @pytest.mark.parametrize("stored", [b"1", None])
+    def test_a_row_may_be_expected_not_to_be_there(self, place: str, stored: bytes | None) -> None:
+        seen: list[bytes | None] = []
+
+        async def body(meta: Meta) -> None:
+            async def fn(txn: Transaction) -> None:
+                seen.append(await txn.expect(b"k", None))
+                assert await txn.get(b"k") == await txn.expect(b"k", b"other") == seen[-1]
+                txn.put(b"out", seen[-1] or b"none")
+
+            if stored is not None:
+                await put_all(meta, {b"k": stored})
+            await meta.transact(fn)
+            assert await meta.get(b"out") == (stored or b"none")
+            assert seen == ([None] if stored is None else [None, stored])
+
+        self.use(place, body)
+
     @pytest.mark.parametrize("stored", [b"1", b"2", None])
     @pytest.mark.parametrize("end", ["writes", "returns", "raises"])
     def test_what_was_taken_for_likely_is_judged_by_what_is_there(

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import lmdb
 
-from isotherm.errors import Invalid, IsothermError, NoSpace, Unavailable
+from isotherm.errors import Invalid, IsothermError, NoSpace, OverQuota, Unavailable
 from isotherm.meta import rules
 from isotherm.meta.lmdb import keys, rows
 from isotherm.meta.lmdb.environment import Environment, explain
@@ -131,7 +131,9 @@ class _Round:
             return None
         try:
             counters = self._counters(request.adds) if request.adds else None
-        except Invalid as error:
+            if request.charges:
+                counters = self._charged(request.charges, counters or {})
+        except (Invalid, OverQuota) as error:
             return error
         return self._apply(request, counters)
 
@@ -161,6 +163,14 @@ class _Round:
             if total is None:
                 total = rules.count_of(keys.get(self._txn, key))
             counters[key] = rules.checked(total + delta)
+        return counters
+
+    def _charged(self, charges: dict[bytes, tuple[int, int | None]], counters: dict[bytes, int]) -> dict[bytes, int]:
+        for account, (delta, most) in charges.items():
+            total = self._totals.get(account)
+            if total is None:
+                total = rules.count_of(self._txn.get(account))
+            counters[account] = rules.charged(total, delta, most)
         return counters
 
     def _write_totals(self) -> None:

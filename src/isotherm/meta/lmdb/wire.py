@@ -16,7 +16,7 @@ from isotherm import errors
 from isotherm.meta.lmdb import rows
 from isotherm.meta.member import Outcome, Request
 
-VERSION = 1
+VERSION = 2
 FRAME_BYTES_MOST = 32 << 20
 GOODBYE = -1
 _LENGTH_BYTES = 4

@@ -7,13 +7,15 @@ Locks are advisory, of 64-bit ids, taken in ascending order by every batch of ev
 exclusive on a key written. Ranges are guarded by *granules*, the first 13 bytes of a key (tenant, table, bucket): who
 touches a key takes its granule shared, who reads a range in it exclusively, so that no key comes or goes meanwhile. Beyond
 `KEYS_LOCKED_MOST` keys a batch takes its granules exclusively and no keys: PostgreSQL's lock table is small.
+
+Accounts (charging.py) are locked by a few hundred ids that they share: shared by who charges them, exclusively by who sums one up.
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,10 +39,10 @@ def together(members: Sequence[Member], most_bytes: int) -> int:
             size > most_bytes
             or not written.isdisjoint(member.reads)
             or not written.isdisjoint(own)
-            or not written.isdisjoint(member.adds)
+            or not written.isdisjoint(_counted(member))
             or any(key_range.start <= key < key_range.end for key_range in member.ranges for key in written)
             or any(_touches(key_range, member) for key_range in member.ranges)
-            or any(not own.isdisjoint(other.adds) or _adds_read(other, member) for other in members[:position])
+            or any(not own.isdisjoint(_counted(other)) or _adds_read(other, member) for other in members[:position])
             or any(_placed_inside(other, member) for other in members[:position])
         ):
             return position
@@ -50,15 +52,21 @@ def together(members: Sequence[Member], most_bytes: int) -> int:
 
 def _touches(key_range: RangeRead, member: Member) -> bool:
     """A range that the member's own counters lie in cannot be judged before they are added."""
-    return any(key_range.start <= key < key_range.end for key in member.adds)
+    return any(key_range.start <= key < key_range.end for key in _counted(member))
+
+
+def _counted(member: Member) -> Collection[bytes]:
+    """What a member adds to; of an account its first row stands for all, as ranges hold all of them or none."""
+    return member.adds.keys() | member.charges.keys() if member.charges else member.adds
 
 
 def _adds_read(earlier: Member, later: Member) -> bool:
     """Whether an earlier member adds to what a later one reads."""
-    if not earlier.adds:
+    counted = _counted(earlier)
+    if not counted:
         return False
-    return not later.reads.keys().isdisjoint(earlier.adds) or any(
-        key_range.start <= key < key_range.end for key_range in later.ranges for key in earlier.adds
+    return not later.reads.keys().isdisjoint(counted) or any(
+        key_range.start <= key < key_range.end for key_range in later.ranges for key in counted
     )
 
 
@@ -75,6 +83,7 @@ def _placed_inside(earlier: Member, later: Member) -> bool:
 class _Locks:
     keys: dict[bytes, bool] = field(default_factory=dict)
     granules: dict[bytes, bool] = field(default_factory=dict)
+    accounts: dict[int, bool] = field(default_factory=dict)
 
     def key(self, key: bytes, *, exclusive: bool) -> None:
         self.keys[key] = self.keys.get(key, False) or exclusive
@@ -83,9 +92,14 @@ class _Locks:
     def granule(self, granule: bytes, *, exclusive: bool) -> None:
         self.granules[granule] = self.granules.get(granule, False) or exclusive
 
+    def account(self, account: bytes, *, exclusive: bool) -> None:
+        identity = _lock_id(b"a", hashlib.blake2b(account, digest_size=1).digest())
+        self.accounts[identity] = self.accounts.get(identity, False) or exclusive
+        self.granule(account, exclusive=False)
+
     def ordered(self) -> tuple[list[int], list[bool]]:
         """(ids, exclusive), ascending."""
-        held: dict[int, bool] = {}
+        held = dict(self.accounts)
         many = len(self.keys) > KEYS_LOCKED_MOST
         for granule, exclusive in self.granules.items():
             identity = _lock_id(b"g", granule)
@@ -123,8 +137,10 @@ def digest_of(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
     return digest.digest()
 
 
-def arguments(members: Sequence[Member], shard: int) -> tuple[list[Any], list[int]]:
-    """(the arguments of `commit_batch`, the n of each member's ordinal 0)."""
+def arguments(
+    members: Sequence[Member], shard: int, exact: frozenset[bytes] = frozenset()
+) -> tuple[list[Any], list[int]]:
+    """(the arguments of `commit_batch`, the n of each member's ordinal 0). `exact`: accounts to be summed up."""
     locks = _Locks()
     reads: list[tuple[int, bytes, bytes | None]] = []
     ranges: list[tuple[int, bytes, bytes, int, bool, bytes]] = []
@@ -133,6 +149,7 @@ def arguments(members: Sequence[Member], shard: int) -> tuple[list[Any], list[in
     puts: list[tuple[int, bytes, bytes]] = []
     stamps: list[tuple[int, bytes, bytes, int, int]] = []
     counts: list[tuple[int, bytes]] = []
+    charges: list[tuple[int, bytes, int, int | None, bool]] = []
     bases: list[int] = []
     base = 0
     for m, member in enumerate(members):
@@ -162,9 +179,23 @@ def arguments(members: Sequence[Member], shard: int) -> tuple[list[Any], list[in
         for feed, ordinal, value in member.appends:
             stamps.append((m, feed_prefix(feed), value, base + ordinal, APPENDED))
             counts.append((m, count_key(feed, shard)))
+        for account, (delta, most) in member.charges.items():
+            if delta:
+                locks.account(account, exclusive=account in exact)
+                charges.append((m, account, delta, most, account in exact))
         base += member.stamps or 1
     locks.granule(b"", exclusive=False)
     columns: list[Any] = [*locks.ordered()]
-    for rows, width in ((reads, 3), (ranges, 6), (adds, 3), (deletes, 2), (puts, 3), (stamps, 5), (counts, 2)):
+    all_rows: tuple[tuple[Sequence[Any], int], ...] = (
+        (reads, 3),
+        (ranges, 6),
+        (adds, 3),
+        (deletes, 2),
+        (puts, 3),
+        (stamps, 5),
+        (counts, 2),
+        (charges, 5),
+    )
+    for rows, width in all_rows:
         columns += [[row[column] for row in rows] for column in range(width)]
     return columns, bases

@@ -25,7 +25,7 @@ from isotherm.meta.port import Prerequisite
 from isotherm.meta.postgresql.batch import arguments, together
 from isotherm.meta.postgresql.connections import FAILURES, Connection, Pool, explain
 from isotherm.meta.postgresql.schema import COMMIT
-from isotherm.meta.rules import STAMP
+from isotherm.meta.rules import STAMP, over_quota
 
 BATCH_BYTES = 4 << 20
 MEMBERS_MOST = 256
@@ -41,6 +41,9 @@ _ALL_ALIKE = (
 """Errors that no member of a batch is the reason of."""
 
 _LIVES = "select count(*) from pg_stat_activity where pid = $1 and application_name like 'isotherm%'"
+
+
+_Short = tuple[int, bytes]
 
 
 class _Waiting:
@@ -133,9 +136,12 @@ class PostgresCommitter:
             for waiting, outcome in zip(batch, outcomes, strict=True):
                 waiting.settle(outcome)
 
-    async def _outcomes(self, members: list[Member]) -> list[Outcome]:
+    async def _outcomes(self, members: list[Member], exact: frozenset[bytes] = frozenset()) -> list[Outcome]:
+        """`exact`: accounts to be summed up, since a slice of them was too short for some of the members."""
         try:
-            return await self._call(members)
+            outcomes, short = await self._call(members, exact)
+            if not short:
+                return outcomes
         except _ALL_ALIKE as error:
             return [explain(error)] * len(members)
         except asyncpg.PostgresError as error:
@@ -145,10 +151,18 @@ class PostgresCommitter:
             return [explain(error)] * len(members)
         except IsothermError as error:
             return [error] * len(members)
-        return [(await self._outcomes([member]))[0] for member in members]
+        else:
+            again = sorted({m for m, _ in short})
+            exact |= {account for _, account in short}
+            settled = await self._outcomes([members[m] for m in again], exact)
+            for m, outcome in zip(again, settled, strict=True):
+                outcomes[m] = outcome
+            return outcomes
+        return [(await self._outcomes([member], exact))[0] for member in members]
 
-    async def _call(self, members: list[Member]) -> list[Outcome]:
-        columns, bases = arguments(members, self._shard)
+    async def _call(self, members: list[Member], exact: frozenset[bytes]) -> tuple[list[Outcome], list[_Short]]:
+        """Outcomes, and what was short, of which nothing was done: (member, account)."""
+        columns, bases = arguments(members, self._shard, exact)
         connection = await self._pool.take()
         try:
             row: Any = await self._answer(connection, columns)
@@ -157,7 +171,7 @@ class PostgresCommitter:
             raise
         finally:
             self._pool.give_back(connection)
-        lost, refused = frozenset(row["lost"]), frozenset(row["refused"])
+        lost, refused, over = frozenset(row["lost"]), frozenset(row["refused"]), frozenset(row["excess"])
         number, epoch = row["commit_number"], row["commit_epoch"]
         outcomes: list[Outcome] = []
         for m, base in enumerate(bases):
@@ -165,9 +179,15 @@ class PostgresCommitter:
                 outcomes.append(None)
             elif m in refused:
                 outcomes.append(Invalid("a value that is no counter, or a counter beyond 64 bits"))
+            elif m in over:
+                outcomes.append(over_quota())
             else:
                 outcomes.append(STAMP.pack(epoch, number, base))
-        return outcomes
+        judged = lost | refused  # these have an outcome, whatever else they were short of
+        short = [
+            (m, account) for m, account in zip(row["short"], row["short_accounts"], strict=True) if m not in judged
+        ]
+        return outcomes, short
 
     async def _answer(self, connection: Connection, columns: list[Any]) -> Any:
         """What `commit_batch` returns, however long it takes while its backend lives."""

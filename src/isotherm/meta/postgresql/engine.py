@@ -32,7 +32,7 @@ from isotherm.meta.postgresql.connections import Connection, Pool
 from isotherm.meta.postgresql.exporting import export
 from isotherm.meta.postgresql.gathering import Gathering, NewestReads
 from isotherm.meta.postgresql.home import Home
-from isotherm.meta.postgresql.schema import CREATE, EPOCH_KEY, FORMAT, VERSION_KEY
+from isotherm.meta.postgresql.schema import CREATE, DROP_COMMIT_OF_1, EPOCH_KEY, FORMAT, VERSION_KEY
 from isotherm.meta.postgresql.snapshot import PostgresSnapshot, read
 from isotherm.meta.recording import RecordedTransaction
 
@@ -45,6 +45,8 @@ TRIM_MOST = 10_000
 _SHARDS = 64
 _PREPARE_LOCK = 0x69736F746865726D  # "isotherm": one process at a time prepares a database
 
+_SET_NEW = "insert into kv values ($1, $2) on conflict do nothing"
+_SET_HIGHER = "insert into kv values ($1, $2) on conflict (k) do update set v = greatest(kv.v, excluded.v)"
 _OTHERS = """
 select count(*) from pg_stat_activity
  where datname = current_database() and application_name like 'isotherm %' and application_name <> $1
@@ -230,14 +232,13 @@ class PostgresMeta:
                 stored = await read(connection, VERSION_KEY)
             except asyncpg.UndefinedTableError:
                 stored = None
-            if stored is None:
+            if stored is None or int.from_bytes(stored, "big") < FORMAT:
                 async with connection.transaction():
                     await connection.execute("select pg_advisory_xact_lock($1)", _PREPARE_LOCK)
                     await connection.execute(CREATE)
-                    for key, number in ((VERSION_KEY, FORMAT), (EPOCH_KEY, 1)):
-                        await connection.execute(
-                            "insert into kv values ($1, $2) on conflict do nothing", key, number.to_bytes(4, "big")
-                        )
+                    await connection.execute(DROP_COMMIT_OF_1)
+                    await connection.execute(_SET_NEW, EPOCH_KEY, (1).to_bytes(4, "big"))
+                    await connection.execute(_SET_HIGHER, VERSION_KEY, FORMAT.to_bytes(4, "big"))
                 stored = await read(connection, VERSION_KEY)
             assert stored is not None
             found = int.from_bytes(stored, "big")

@@ -13,7 +13,7 @@ from isotherm.devices.waiting import offload
 from isotherm.meta import rules
 from isotherm.meta.lmdb.copies import WrittenCopy
 from isotherm.meta.lmdb.environment import CopyInfo
-from isotherm.meta.port import Pairs
+from isotherm.meta.port import ACCOUNT_BYTES, ACCOUNTS, Pairs
 from isotherm.meta.postgresql.connections import Connection
 from isotherm.meta.postgresql.feed import position
 
@@ -47,17 +47,39 @@ async def _rows(connection: Connection, written: WrittenCopy) -> tuple[dict[byte
     """Write all rows; gives the engine's own that the other engine keeps otherwise: (floors, counts) by feed."""
     floors: dict[bytes, bytes] = {}
     counts: dict[bytes, int] = {}
+    balances = _Balances()
     after = b""
     while page := [(row[0], row[1]) for row in await connection.fetch(_PAGE, after, PAGE_ROWS)]:
         after = page[-1][0]
         kept: Pairs = []
         for key, value in page:
             name = key[3 : 3 + key[2]] if key >= rules.RESERVED and len(key) > 2 else b""
-            if key < rules.RESERVED or key.startswith(_FEED):
+            if key.startswith(ACCOUNTS):
+                kept += balances.take(key[:ACCOUNT_BYTES], rules.count_of(value))
+            elif key < rules.RESERVED or key.startswith(_FEED):
                 kept.append((key, value))
             elif key.startswith(_FLOOR):
                 floors[name] = value
             elif key.startswith(_COUNT):
                 counts[name] = counts.get(name, 0) + int.from_bytes(value, "little", signed=True)
         await offload(written.put, kept)
+    await offload(written.put, balances.take(b"", 0))
     return floors, counts
+
+
+class _Balances:
+    """The rows of accounts, summed up: the other engine keeps one of each. They come in order."""
+
+    def __init__(self) -> None:
+        self._account = b""
+        self._balance = 0
+
+    def take(self, account: bytes, count: int) -> Pairs:
+        """A row more; what is complete with it: the account before."""
+        if account == self._account:
+            self._balance += count
+            return []
+        balance = rules.counter(self._balance)
+        complete = [(self._account, balance)] if balance is not None else []
+        self._account, self._balance = account, count
+        return complete

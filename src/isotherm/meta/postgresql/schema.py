@@ -10,12 +10,14 @@ transaction id (asked for only now, so that it orders every key's writes), write
 
 from __future__ import annotations
 
-FORMAT = 1
+from isotherm.meta.postgresql import charging
+
+FORMAT = 2
 
 VERSION_KEY = b"\xffv"
 EPOCH_KEY = b"\xffe"
 
-CREATE = r"""
+_TABLE_AND_COMMIT = r"""
 create table if not exists kv (k bytea primary key, v bytea not null);
 alter table kv alter column v set storage external;
 
@@ -54,11 +56,14 @@ create or replace function commit_batch(
   put_by int[], put_keys bytea[], put_values bytea[],
   stamp_by int[], stamp_keys bytea[], stamp_values bytea[], stamp_ns int[], stamp_kinds int[],
   count_by int[], count_keys bytea[],
-  out commit_number bigint, out commit_epoch int, out lost int[], out refused int[]
+  charge_by int[], charge_accounts bytea[], charge_deltas bigint[], charge_mosts bigint[], charge_exact bool[],
+  out commit_number bigint, out commit_epoch int, out lost int[], out refused int[],
+  out short int[], out short_accounts bytea[], out excess int[]
 ) language plpgsql as $$
 declare
   each int;
   dropped int[];
+  slot int;
 begin
   for each in 1 .. coalesce(array_length(locks, 1), 0) loop
     if exclusive[each] then perform pg_advisory_xact_lock(locks[each]);
@@ -78,6 +83,14 @@ begin
                               else counter_of(kv.v)::numeric + a.d
                                    not between -9223372036854775808 and 9223372036854775807 end);
   dropped := lost || refused;
+  if array_length(charge_by, 1) > 0 then
+    slot := free_slot();
+    select j.short, j.short_accounts, j.excess into short, short_accounts, excess
+      from judge_charges(slot, charge_by, charge_accounts, charge_deltas, charge_mosts, charge_exact, dropped) as j;
+    dropped := dropped || short || excess;
+  else
+    short := '{}'; short_accounts := '{}'; excess := '{}';
+  end if;
 
   commit_number := pg_current_xact_id()::text::bigint;
   select ('x' || encode(kv.v, 'hex'))::bit(32)::int into commit_epoch from kv where kv.k = '\xff65';
@@ -104,10 +117,21 @@ begin
   insert into kv select c.k, counter_bytes(count(*)) from unnest(count_by, count_keys) as c(m, k)
      where c.m <> all (dropped) group by c.k
     on conflict (k) do update set v = counter_bytes(counter_of(kv.v) + counter_of(excluded.v));
+  if slot is not null then
+    perform apply_charges(slot, charge_by, charge_accounts, charge_deltas, charge_mosts, charge_exact, dropped);
+  end if;
 end $$;
 """
 
-COMMIT = "select * from commit_batch(" + ", ".join(f"${n}" for n in range(1, 27)) + ")"
+CREATE = _TABLE_AND_COMMIT + charging.CREATE
+
+DROP_COMMIT_OF_1 = """
+drop function if exists commit_batch(bigint[], bool[], int[], bytea[], bytea[], int[], bytea[], bytea[], int[], bool[], bytea[],
+  int[], bytea[], bigint[], int[], bytea[], int[], bytea[], bytea[], int[], bytea[], bytea[], int[], int[], int[], bytea[])
+"""
+"""Format 1 knew no charges: a process that still wrote by it would leave accounts wrong, and is stopped by this."""
+
+COMMIT = "select * from commit_batch(" + ", ".join(f"${n}" for n in range(1, 32)) + ")"
 
 STAMPED, PLACED, APPENDED = 0, 1, 2
 """Kinds of stamped rows: the value begins with the stamp; so does it, and the key ends with its inverse; the key ends with it."""

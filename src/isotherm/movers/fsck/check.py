@@ -28,6 +28,7 @@ from isotherm.errors import Corrupt, Misuse
 from isotherm.meta.lmdb import ServerLock
 from isotherm.meta.lmdb.copies import CopiedMeta
 from isotherm.meta.port import Reader
+from isotherm.movers.everyone import tenants
 from isotherm.movers.fsck.audit import check_audit
 from isotherm.movers.fsck.erasures import being_erased, check_erasures, hushed
 from isotherm.movers.fsck.feeds import check_credentials, check_feed, check_tables
@@ -39,9 +40,9 @@ from isotherm.movers.fsck.segments import SegmentCheck
 from isotherm.movers.fsck.spill import Spill
 from isotherm.movers.fsck.tags import Tags
 from isotherm.movers.fsck.tenants import check_tenants
+from isotherm.movers.fsck.usage import check_usage
 from isotherm.movers.fsck.versions import UPLOAD, Left, Use, Versions
 from isotherm.movers.opened import OpenedStore
-from isotherm.movers.round import tenants
 from isotherm.objects.garbage import sweep
 from isotherm.objects.layout import FEED
 
@@ -198,6 +199,7 @@ def _run(store: OpenedStore, job: Job, way: _Way, *, hot: bool) -> Report:
     check_tenants(job)
     check_erasures(job)
     check_audit(job, store.meta)
+    check_usage(job)
     depth = way.depth
     SegmentCheck(job, store.segments, store.meta, store.clock, payload=depth.payload, digests=depth.digests).run()
     for tenant, left in lefts:

@@ -90,6 +90,7 @@ class Kind(StrEnum):
     )
     ERASURE_DAMAGED = "erasure-damaged"  # an erasure, or a certificate of one, cannot be read or is of no such tenant
     ERASURE_LOST = "erasure-lost"  # a tenant that is being erased has no row that says so
+    USAGE_WRONG = "usage-wrong"  # a tenant is charged for more or less than it holds
     TENANT_IDS_BEHIND = "tenant-ids-behind"  # the last id given is lower than one that is in use
 
 

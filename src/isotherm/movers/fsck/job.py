@@ -20,9 +20,11 @@ from isotherm.meta.port import Reader
 from isotherm.movers.fsck.findings import Findings, Kind, Objects, Space
 from isotherm.movers.fsck.repairs import Repairs
 from isotherm.movers.fsck.spill import Spill
+from isotherm.objects.context import counts
 from isotherm.objects.layout import successor
 from isotherm.objects.model import Bucket
 from isotherm.segments.port import EXTENT_PACKED_BYTES, Extent, unpack_extents
+from isotherm.tenancy.usage import Tally
 
 T = TypeVar("T")
 Row = tuple[bytes, bytes]
@@ -68,6 +70,7 @@ class Job:
         references: of extents, in order of their place (`Reference`).
         buckets: (tenant, id) → bucket.
         damaged_manifests: (tenant, id) of those whose objects cannot be read whole.
+        tallies: tenant → what it holds, as far as that is counted.
         spill: makes a sorted spill of a name.
     """
 
@@ -82,6 +85,7 @@ class Job:
     space: Space = field(default_factory=Space)
     buckets: dict[tuple[int, int], Bucket] = field(default_factory=dict)
     damaged_manifests: set[tuple[int, bytes]] = field(default_factory=set)
+    tallies: dict[int, Tally] = field(default_factory=dict)
 
     def get(self, key: bytes) -> bytes | None:
         return drive(self.meta.get(key))
@@ -112,6 +116,13 @@ class Job:
             said = f"{what} cannot be read: {error or type(error).__name__} (key {row[0].hex()})"
             self.findings.add(Kind.ROW_DAMAGED, said, size=len(row[1]))
             return None
+
+    def tally(self, tenant: int, bucket: int, key: bytes) -> Tally:
+        """Where what lies under a key is to be counted."""
+        known = self.buckets.get((tenant, bucket))
+        if known is not None and not self.repairs.wanted and not counts(known, key):
+            return Tally()
+        return self.tallies.setdefault(tenant, Tally())
 
     def bucket_name(self, tenant: int, bucket: int) -> str:
         known = self.buckets.get((tenant, bucket))

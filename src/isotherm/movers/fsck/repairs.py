@@ -17,6 +17,7 @@ import msgspec
 
 from isotherm.devices.waiting import drive
 from isotherm.errors import Invalid
+from isotherm.meta.accounts import balance
 from isotherm.meta.port import Meta, Transaction
 from isotherm.movers.fsck.spill import Spill
 from isotherm.segments.upkeep import Upkeep
@@ -38,7 +39,15 @@ class SegmentRemoval(msgspec.Struct, frozen=True, array_like=True, tag="segment"
     segment: int
 
 
-Repair = RowChange | SegmentRemoval
+class BalanceChange(msgspec.Struct, frozen=True, array_like=True, tag="balance"):
+    """Charge or relieve an account, so that it comes to `after` where it came to `before`."""
+
+    account: bytes
+    before: int
+    after: int
+
+
+Repair = RowChange | SegmentRemoval | BalanceChange
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode: Callable[[bytes], Repair] = msgspec.msgpack.Decoder(Repair).decode
@@ -68,6 +77,10 @@ class Repairs:
     def remove(self, segment: int) -> None:
         self._add(b"q", SegmentRemoval(segment))
 
+    def balance(self, account: bytes, before: int, after: int) -> None:
+        """An account, after rows of it that cannot be read are gone."""
+        self._add(b"pz", BalanceChange(account, before, after))
+
     def apply(self, meta: Meta, segments: Upkeep, *, dropping: bool) -> int:
         """Make them; how many took effect.
 
@@ -86,18 +99,30 @@ class Repairs:
             for repair in some:
                 if isinstance(repair, SegmentRemoval):
                     done += segments.remove(repair.segment)
+                elif isinstance(repair, BalanceChange):
+                    done += _charge(meta, repair)
         return done
 
     def _add(self, order: bytes, repair: Repair) -> None:
         if self._spill is not None:
-            self._spill.add(order + self._count.to_bytes(8, "big") + _encode(repair))
+            self._spill.add(order.ljust(2, b"a") + self._count.to_bytes(8, "big") + _encode(repair))
             self._count += 1
 
     def _found(self, spill: Spill, dropping: bool) -> Iterator[Repair]:
         for entry in spill.sorted():
             if entry[:1] == b"q" and not dropping:
                 return
-            yield _decode(entry[9:])
+            yield _decode(entry[10:])
+
+
+def _charge(meta: Meta, change: BalanceChange) -> int:
+    async def compare_and_charge(txn: Transaction) -> int:
+        if await balance(txn, change.account) != change.before:
+            return 0
+        txn.charge(change.account, change.after - change.before)
+        return 1
+
+    return drive(meta.transact(compare_and_charge))[0]
 
 
 def _change(meta: Meta, changes: list[RowChange]) -> int:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from isotherm.meta.port import STAMP_BYTES, invert
+from isotherm.movers.counting import parts_bytes
 from isotherm.movers.fsck.findings import Kind, Name
 from isotherm.movers.fsck.job import Job, Row, pack_reference, text
 from isotherm.movers.fsck.spill import Spill
@@ -20,6 +21,7 @@ from isotherm.objects.layout import (
     bucket_name_row,
     bucket_row,
     object_owner,
+    parts_of,
     table,
     tag_index,
     tag_position,
@@ -195,6 +197,9 @@ class Versions:
         if record is None:
             self._say(key, None, Kind.OBJECT_DAMAGED, "its record cannot be read")
             return
+        bucket = int.from_bytes(key.place[:8], "big")
+        tally = job.tally(self._tenant, bucket, key.place[8:])
+        tally.came(record.size, marker=record.marker, older=rank != _LIVE)
         job.objects.markers += record.marker
         self._refer(key, record)
 
@@ -296,5 +301,8 @@ class Versions:
                 self._missing.add(bucket)
                 said = f"uploads in bucket {bucket:016x}, which is not there"
                 job.findings.add(Kind.BUCKET_MISSING, said, of=Name(key=text(raw_key)))
+            tally = job.tally(tenant, bucket, raw_key)
+            tally.begun()
+            tally.part(parts_bytes(list(job.rows(parts_of(tenant, upload)))))
             use = Use(upload, UPLOAD, bytes(8), False, 0, 0, row[_HEAD:_KEYED] + bytes(16) + raw_key)
             self._left.manifests.add(use.pack())

@@ -33,12 +33,13 @@ class Idempotency(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Administration:
-    """What operations work on."""
+    """What operations work on. `all_counted`: whether usage is whole (movers/counting.py)."""
 
     tenants: Tenants
     register: Register
     audit: AuditLog
     erasures: Erasures
+    all_counted: Callable[[], Coroutine[Any, Any, bool]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ No rule of the tree is here: tenancy decides within the transaction, and again a
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +20,7 @@ from isotherm.tenancy.roles import Need, read_roles, role_words
 from isotherm.tenancy.tenants import Seen
 from isotherm.tenancy.terms import TERM_NAMES, Terms
 from isotherm.tenancy.tree import TenantState
+from isotherm.tenancy.usage import warned
 
 Act = Callable[[Administration, Call], Coroutine[Any, Any, Answer]]
 
@@ -31,7 +33,25 @@ async def _create(on: Administration, call: Call) -> Answer:
 
 
 async def _show(on: Administration, call: Call) -> Answer:
-    return Answer(_tenant(await on.tenants.show(call.caller, call.path["tenant"])))
+    seen, held = await on.tenants.usage(call.caller, call.path["tenant"])
+    warnings = warned(seen.node.terms, held.total)
+    return Answer(schemas.ShownTenant(**msgspec.structs.asdict(_tenant(seen)), warnings=warnings))
+
+
+async def _usage(on: Administration, call: Call) -> Answer:
+    seen, held = await on.tenants.usage(call.caller, call.path["tenant"])
+    return Answer(
+        schemas.TenantUsage(
+            id=seen.node.id,
+            path=seen.path,
+            own=schemas.Holding(**asdict(held.own)),
+            total=schemas.Holding(**asdict(held.total)),
+            capacity_bytes=seen.node.terms.capacity_bytes,
+            objects=seen.node.terms.objects,
+            warnings=warned(seen.node.terms, held.total),
+            counted=await on.all_counted(),
+        )
+    )
 
 
 async def _list(on: Administration, call: Call) -> Answer:
@@ -215,13 +235,25 @@ OPERATIONS: tuple[Operation, ...] = (
         name="tenant.show",
         method="GET",
         path=_TENANT,
-        summary="Show a tenant, with its terms and what it has promised.",
+        summary="Show a tenant, with its terms, what it has promised, and of which terms much is used.",
         need=Need.LOOK,
         audited=False,
         idempotency=Idempotency.SAFE,
         act=_show,
-        response=schemas.Tenant,
+        response=schemas.ShownTenant,
         command="show",
+    ),
+    Operation(
+        name="tenant.usage",
+        method="GET",
+        path=f"{_TENANT}/usage",
+        summary="Show what a tenant holds, by itself and with all below it.",
+        need=Need.LOOK,
+        audited=False,
+        idempotency=Idempotency.SAFE,
+        act=_usage,
+        response=schemas.TenantUsage,
+        command="usage",
     ),
     Operation(
         name="tenant.update",

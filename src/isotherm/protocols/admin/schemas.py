@@ -69,6 +69,38 @@ class Tenant(Terms, frozen=True, kw_only=True, omit_defaults=False, forbid_unkno
     promised: dict[str, int]
 
 
+class ShownTenant(Tenant, frozen=True, kw_only=True):
+    """A tenant. `warnings`: the terms of which as much is used as `warning_percent` says, or all."""
+
+    warnings: list[str]
+
+
+class Holding(msgspec.Struct, kw_only=True):
+    """What is held: `bytes`, of versions and of uploads under way; `objects`, current versions; `versions`, those and older ones."""
+
+    bytes: int
+    objects: int
+    versions: int
+    markers: int
+    uploads: int
+    upload_bytes: int
+
+
+class TenantUsage(msgspec.Struct, kw_only=True):
+    """What a tenant holds: `own`, and in `total` with all below it, which its terms bound: `capacity_bytes` its bytes, `objects` its
+    versions and uploads. `counted`: false while the background still counts what an earlier version of this program wrote.
+    """
+
+    id: int
+    path: str
+    own: Holding
+    total: Holding
+    capacity_bytes: int | None
+    objects: int | None
+    warnings: list[str]
+    counted: bool
+
+
 class TenantPage(msgspec.Struct, kw_only=True):
     """Tenants in order of their names. `next`: what to give as `after` for those that follow; null: none do."""
 
