@@ -31,7 +31,7 @@ class Api:
     def __init__(self, forest):
         self.forest = forest
         log = Log("test", VirtualClock(), least=Level.ERROR)
-        on = Administration(forest.tenants, forest.credentials, AuditLog(forest.meta))
+        on = Administration(forest.tenants, forest.credentials, AuditLog(forest.meta), forest.grants)
         self.recorder = Recorder(forest.meta, forest.clock, SeededIds(4))
         self.app = AdminApi(on, forest.credentials, self.recorder, log, "0")
 

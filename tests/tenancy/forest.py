@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from isotherm.clock import VirtualClock
 from isotherm.devices.waiting import drive
 from isotherm.ids import SeededIds
+from isotherm.objects.buckets import NAMED
+from isotherm.tenancy.grants import Grants
 from isotherm.tenancy.identity import Credentials
 from isotherm.tenancy.keystore import FileKeys
 from isotherm.tenancy.roles import ALL_ROLES, OWNER, Caller, Role
@@ -20,6 +22,7 @@ class Forest:
         self.meta = meta
         self.clock = clock
         self.tenants = Tenants(meta, clock)
+        self.grants = Grants(meta, clock, NAMED)
         self.credentials = Credentials(meta, FileKeys(keys_path, SeededIds(1)), clock, SeededIds(2))
 
     def make(self, path, caller=OWNER, labels=None, **terms):

@@ -15,6 +15,7 @@ from isotherm.cli.backup import backup, restore
 from isotherm.cli.epoch import epoch
 from isotherm.cli.find import find
 from isotherm.cli.fsck import fsck
+from isotherm.cli.grant import grant, mount
 from isotherm.cli.keys import keys
 from isotherm.cli.serve import serve
 from isotherm.cli.tenant import tenant
@@ -34,6 +35,8 @@ app = typer.Typer(
 app.add_typer(keys, name="keys")
 app.add_typer(tenant, name="tenant")
 app.add_typer(audit, name="audit")
+app.add_typer(grant, name="grant")
+app.add_typer(mount, name="mount")
 for command in (serve, find, epoch, fsck, backup, restore):
     app.command()(command)
 

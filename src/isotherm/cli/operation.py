@@ -28,10 +28,17 @@ if TYPE_CHECKING:
 
 _PLACES = {"data": Data, "meta": Meta, "segments": Segments, "root_key": RootKey}
 _NAMED = {"labels": "label"}
-_HELP = {"tenant": "Its path, as acme/research, or its id, as @17.", "to": "Its new path."}
-_METAVARS = {"to": "TEXT", "under": "TEXT", "after": "TEXT", "since": "TIME", "until": "TIME"}
+_HELP = {
+    "tenant": "Its path, as acme/research, or its id, as @17.",
+    "to": "Its new path.",
+    "grant": "The grant's name.",
+    "alias": "The name of the bucket there.",
+}
+_TEXTS = ("to", "under", "after", "bucket", "prefix", "alias", "access", "owner", "grant")
+_METAVARS = {**dict.fromkeys(_TEXTS, "TEXT"), "since": "TIME", "until": "TIME"}
 _NONE = "none"
 _LEADING = ("path", "id", "state", "standing")
+_OF_GRANTS = ("name", "owner_id", "bucket", "to_id", "access", "prefix", "alias")
 _OF_RECORDS = ("time", "who", "operation", "path", "key", "outcome", "changed")
 
 
@@ -152,12 +159,14 @@ def _run(
     operation: Operation, places: Mapping[str, Any], path: Mapping[str, str], given: Mapping[str, Any]
 ) -> msgspec.Struct | None:
     from isotherm.devices.waiting import drive
+    from isotherm.objects.buckets import NAMED
     from isotherm.protocols.admin.operation import Administration, Answer, Call
     from isotherm.settings import environment, load
     from isotherm.store import compose
     from isotherm.tenancy.audit.deed import Deed
     from isotherm.tenancy.audit.log import AuditLog
     from isotherm.tenancy.audit.recorder import Recorder
+    from isotherm.tenancy.grants import Grants
     from isotherm.tenancy.register import Register
     from isotherm.tenancy.roles import OWNER
     from isotherm.tenancy.tenants import Tenants
@@ -165,7 +174,12 @@ def _run(
     settings = load(places, environment())
     with closing(compose(settings, role="foreign", create=False)) as engines:
         register = Register(engines.meta, engines.keys, engines.clock, engines.ids)
-        administration = Administration(Tenants(engines.meta, engines.clock), register, AuditLog(engines.meta))
+        administration = Administration(
+            Tenants(engines.meta, engines.clock),
+            register,
+            AuditLog(engines.meta),
+            Grants(engines.meta, engines.clock, NAMED),
+        )
 
         async def act(deed: Deed | None) -> Answer:
             taken = {"body" if operation.body is not None else "query": _typed(operation, given)}
@@ -212,6 +226,8 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     columns = [*_LEADING, *(name for name in usual if any(row.get(name) != usual[name] for row in rows))]
     if rows and "outcome" in rows[0]:
         columns = list(_OF_RECORDS)
+    elif rows and "to_id" in rows[0]:
+        columns = list(_OF_GRANTS)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column.replace("_", " "), no_wrap=column == "path")

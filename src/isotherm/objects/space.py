@@ -16,7 +16,7 @@ from isotherm.ids import Ids
 from isotherm.meta.port import Meta
 from isotherm.objects import buckets, complete, copy, delete, events, listing, multipart, read, tagging, write
 from isotherm.objects.conditions import NO_CONDITION
-from isotherm.objects.context import Context
+from isotherm.objects.context import Context, Warrant
 from isotherm.objects.model import (
     PART_BYTES_LEAST,
     PARTS_MOST,
@@ -52,6 +52,7 @@ class Space:
 
     Args:
         part_bytes_least: of every part of an upload but its last.
+        warrant: where the handle acts in one bucket of another tenant: by what right. Then no other bucket is there.
     """
 
     __slots__ = ("_context",)
@@ -65,8 +66,9 @@ class Space:
         ids: Ids,
         *,
         part_bytes_least: int = PART_BYTES_LEAST,
+        warrant: Warrant | None = None,
     ) -> None:
-        self._context = Context(tenant, meta, segments, clock, ids, part_bytes_least)
+        self._context = Context(tenant, meta, segments, clock, ids, part_bytes_least, warrant)
 
     # buckets ------------------------------------------------------------------------------------------------------
     async def create_bucket(self, name: str) -> Bucket:
@@ -84,6 +86,9 @@ class Space:
     async def buckets(self, *, prefix: str = "", after: str = "", limit: int = 10_000) -> list[Bucket]:
         """In order of their names."""
         return await buckets.page(self._context, prefix=prefix, after=after, limit=limit)
+
+    def demand_own(self, name: str) -> None:
+        """Raises Denied for a bucket that belongs to somebody else, which none here does."""
 
     async def set_versioning(self, name: str, versioning: Versioning) -> None:
         """Enabled or suspended; Invalid for going back to unversioned."""
@@ -126,11 +131,13 @@ class Space:
         """Verified bytes of the current version, or of what of a range lies within it. Errors as head; Corrupt, Unavailable."""
         return await read.read_newest(self._context, bucket, key, offset, length)
 
-    async def part_range(self, version: Version, number: int) -> tuple[int, int]:
+    async def part_range(self, bucket: str, version: Version, number: int) -> tuple[int, int]:
         """(offset, length) of a part of a multipart object; the whole of another for part 1; Invalid(InvalidPartNumber)."""
         return await read.part_range(self._context, version, number)
 
-    async def part_list(self, version: Version, *, after: int = 0, limit: int = PARTS_MOST) -> Sequence[Part]:
+    async def part_list(
+        self, bucket: str, version: Version, *, after: int = 0, limit: int = PARTS_MOST
+    ) -> Sequence[Part]:
         """The parts of a multipart object with a number greater than `after`; none of another object."""
         return await read.part_list(self._context, version, after, limit)
 
@@ -166,11 +173,21 @@ class Space:
 
     # listings -----------------------------------------------------------------------------------------------------
     async def list(
-        self, bucket: str, *, prefix: str = "", delimiter: str = "", after: str = "", limit: int = 1_000
+        self,
+        bucket: str,
+        *,
+        prefix: str = "",
+        delimiter: str = "",
+        after: str = "",
+        limit: int = 1_000,
+        within: str = "",
     ) -> Listing:
-        """Keys greater than `after`, rolled up into common prefixes; when `after` is one of these, what follows it."""
+        """Keys greater than `after`, rolled up into common prefixes; when `after` is one of these, what follows it.
+
+        `within`: only keys that begin so as well; common prefixes still count from `prefix`. So in the other listings.
+        """
         return await listing.list_objects(
-            self._context, bucket, prefix=prefix, delimiter=delimiter, after=after, limit=limit
+            self._context, bucket, prefix=prefix, delimiter=delimiter, after=after, limit=limit, within=within
         )
 
     async def list_versions(
@@ -182,6 +199,7 @@ class Space:
         after: str = "",
         after_version: str = "",
         limit: int = 1_000,
+        within: str = "",
     ) -> Listing:
         """All versions and markers, of each key from the newest; after `after_version` of the key `after`.
 
@@ -195,6 +213,7 @@ class Space:
             after=after,
             after_version=after_version,
             limit=limit,
+            within=within,
         )
 
     # multipart ----------------------------------------------------------------------------------------------------
@@ -255,6 +274,7 @@ class Space:
         after: str = "",
         after_upload: str = "",
         limit: int = 1_000,
+        within: str = "",
     ) -> UploadListing:
         """In order of key and of beginning."""
         return await listing.list_uploads(
@@ -265,6 +285,7 @@ class Space:
             after=after,
             after_upload=after_upload,
             limit=limit,
+            within=within,
         )
 
     async def complete_upload(

@@ -16,6 +16,7 @@ import uvicorn
 
 from isotherm import __version__
 from isotherm.devices.drive import SystemDrive
+from isotherm.objects.buckets import NAMED
 from isotherm.objects.layout import FEED
 from isotherm.protocols.admin.application import application
 from isotherm.protocols.admin.feed import FeedOverHttp
@@ -31,6 +32,7 @@ from isotherm.server.patience import PatientProtocol
 from isotherm.store import Engines
 from isotherm.tenancy.audit.log import AuditLog
 from isotherm.tenancy.audit.recorder import Recorder
+from isotherm.tenancy.grants import Grants
 from isotherm.tenancy.identity import Credentials
 from isotherm.tenancy.tenants import Tenants
 
@@ -53,7 +55,9 @@ def _config(duty: Duty, engines: Engines) -> uvicorn.Config:
     numbers = Numbers(duty.board, duty.ledger, duty.names, __version__, engines, free_bytes, duty.clock)
     end = FeedEnd(lambda: engines.meta.feed_end(FEED))
     feed = FeedOverHttp(credentials, engines.space, end, duty.clock, duty.stopping)
-    administration = Administration(Tenants(engines.meta, duty.clock), credentials, AuditLog(engines.meta))
+    administration = Administration(
+        Tenants(engines.meta, duty.clock), credentials, AuditLog(engines.meta), Grants(engines.meta, duty.clock, NAMED)
+    )
     recorder = Recorder(engines.meta, duty.clock, duty.ids)
     api = AdminApi(administration, credentials, recorder, duty.log, __version__)
     tls = duty.settings.server.tls

@@ -15,6 +15,7 @@ import msgspec
 
 from isotherm.tenancy.audit.deed import Deed
 from isotherm.tenancy.audit.log import AuditLog
+from isotherm.tenancy.grants import Grants
 from isotherm.tenancy.register import Register
 from isotherm.tenancy.roles import Caller, Need
 from isotherm.tenancy.tenants import Tenants
@@ -37,6 +38,7 @@ class Administration:
     tenants: Tenants
     register: Register
     audit: AuditLog
+    grants: Grants
 
 
 @dataclass(frozen=True, slots=True)

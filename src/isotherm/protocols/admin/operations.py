@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from isotherm.protocols.admin import schemas
+from isotherm.protocols.admin.granting import GRANTING
 from isotherm.protocols.admin.operation import Administration, Answer, Call, Idempotency, Operation
 from isotherm.tenancy.audit.log import Told
 from isotherm.tenancy.roles import Need, read_roles, role_words
@@ -356,4 +357,5 @@ OPERATIONS: tuple[Operation, ...] = (
         response=schemas.AuditHead,
         command="head",
     ),
+    *GRANTING,
 )
