@@ -89,9 +89,13 @@ class Kind(StrEnum):
         "audit-index-wrong"  # a record of the audit log is not seen where it belongs, or the index leads to none
     )
     TENANT_IDS_BEHIND = "tenant-ids-behind"  # the last id given is lower than one that is in use
+    GRANT_DAMAGED = "grant-damaged"  # a grant cannot be read
+    GRANT_DANGLING = "grant-dangling"  # a grant of a bucket that is gone
+    GRANT_ROWS_WRONG = "grant-rows-wrong"  # what is derived from grants, their index and mounts, is not what they say
 
 
 _WASTE = {
+    Kind.GRANT_DANGLING,
     Kind.BUCKET_NAME_STALE,
     Kind.NULL_STALE,
     Kind.MANIFEST_ORPHAN,
