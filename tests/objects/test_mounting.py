@@ -140,6 +140,7 @@ def test_the_bucket_itself_is_its_owners(pair):
     assert [bucket.name for bucket in drive(beta.buckets(after="own", limit=1))] == ["theirs"]
     assert [bucket.name for bucket in drive(beta.buckets(prefix="t"))] == ["theirs"]
     beta.demand_own("own")
+    assert [beta.owner_of(name) for name in ("theirs", "own")] == [ACME, None]
 
 
 def test_beyond_a_prefix_nothing_is_there_to_read_write_or_list(pair):
@@ -345,7 +346,7 @@ def test_no_call_that_names_a_bucket_is_forgotten():
         for name, member in inspect.getmembers(Space, inspect.isfunction)
         if not name.startswith("_") and {"bucket", "source_bucket", "name"} & set(inspect.signature(member).parameters)
     }
-    assert named - vars(MountingSpace).keys() == {"create_bucket", "find", "changes"}
+    assert named - vars(MountingSpace).keys() == {"create_bucket", "find", "changes", "demand_own"}
 
 
 def test_one_more_tenant_of_a_name_is_another(pair):

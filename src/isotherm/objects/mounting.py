@@ -86,9 +86,9 @@ class MountingSpace(Space):
         return mount.grant.prefix if mount is not None else ""
 
     # buckets ------------------------------------------------------------------------------------------------------
-    def demand_own(self, name: str) -> None:
-        if name in self._mounts:
-            raise Denied("This bucket was granted to you; what concerns the bucket itself is its owner's.")
+    def owner_of(self, name: str) -> int | None:
+        mount = self._mounts.get(name)
+        return mount.grant.owner if mount is not None else None
 
     async def delete_bucket(self, name: str) -> None:
         self.demand_own(name)

@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from isotherm.clock import Clock
-from isotherm.errors import IsothermError
+from isotherm.errors import Denied, IsothermError
 from isotherm.ids import Ids
 from isotherm.meta.port import Meta
 from isotherm.objects import buckets, complete, copy, delete, events, listing, multipart, read, tagging, write
@@ -87,8 +87,14 @@ class Space:
         """In order of their names."""
         return await buckets.page(self._context, prefix=prefix, after=after, limit=limit)
 
+    def owner_of(self, name: str) -> int | None:
+        """The tenant that has granted a bucket to this one; None for this one's own, as all are here."""
+        return None
+
     def demand_own(self, name: str) -> None:
-        """Raises Denied for a bucket that belongs to somebody else, which none here does."""
+        """Raises Denied for a bucket that was granted by somebody else."""
+        if self.owner_of(name) is not None:
+            raise Denied("This bucket was granted to you; what concerns the bucket itself is its owner's.")
 
     async def set_versioning(self, name: str, versioning: Versioning) -> None:
         """Enabled or suspended; Invalid for going back to unversioned."""

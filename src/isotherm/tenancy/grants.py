@@ -277,7 +277,8 @@ def _differences(name: str, before: Grant | None, after: Grant | None) -> Mappin
         value = getattr(grant, field) if grant is not None else None
         return value.value if isinstance(value, Access) else value or None
 
-    return {f"grant.{name}.{field}": (shown(before, field), shown(after, field)) for field in _SHOWN}
+    changes = {f"grant.{name}.{field}": (shown(before, field), shown(after, field)) for field in _SHOWN}
+    return {field: change for field, change in changes.items() if change != (None, None)}
 
 
 def _tell(txn: Transaction, deed: Deed | None, chain: Chain, changed: Mapping[str, Change]) -> None:
