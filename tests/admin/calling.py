@@ -33,8 +33,14 @@ class Api:
     def __init__(self, forest):
         self.forest = forest
         log = Log("test", VirtualClock(), least=Level.ERROR)
-        counted = partial(all_counted, forest.meta)
-        on = Administration(forest.tenants, forest.credentials, AuditLog(forest.meta), forest.erasures, counted)
+        on = Administration(
+            tenants=forest.tenants,
+            register=forest.credentials,
+            audit=AuditLog(forest.meta),
+            erasures=forest.erasures,
+            grants=forest.grants,
+            all_counted=partial(all_counted, forest.meta),
+        )
         self.recorder = Recorder(forest.meta, forest.clock, SeededIds(4))
         self.app = AdminApi(on, forest.credentials, self.recorder, log, "0")
 

@@ -6,7 +6,10 @@ import json
 import pytest
 
 from isotherm.devices.waiting import drive
+from isotherm.ids import SeededIds
 from isotherm.movers.audit import follow
+from isotherm.objects import buckets
+from isotherm.objects.context import Context
 from isotherm.protocols.admin.operations import OPERATIONS
 from isotherm.tenancy.audit import rows
 from isotherm.tenancy.audit.chain import How
@@ -38,7 +41,9 @@ def brief(records):
 
 def calls(grown):
     """One call of every audited operation that succeeds: name → (method, target, body)."""
-    key = grown.api.forest.key("acme", Role.DATA).access_key
+    forest = grown.api.forest
+    key = forest.key("acme", Role.DATA).access_key
+    drive(buckets.create(Context(2, forest.meta, None, forest.clock, SeededIds(7)), "lake"))
     return {
         "tenant.create": ("PUT", "/v1/tenants/gamma", {"capacity_bytes": 9, "labels": {"plan": "gold"}}),
         "tenant.update": ("PATCH", "/v1/tenants/gamma", {"capacity_bytes": None, "labels": {"plan": "<b>\n\u202eñ"}}),
@@ -47,9 +52,13 @@ def calls(grown):
         "tenant.drain": ("PUT", "/v1/tenants/acme%2Fgamma/state/draining", None),
         "tenant.resume": ("PUT", "/v1/tenants/acme%2Fgamma/state/active", None),
         "tenant.delete": ("DELETE", "/v1/tenants/acme%2Fgamma", None),
-        "tenant.erase": ("PUT", "/v1/tenants/beta/state/erasing", {"confirm": "beta"}),
         "key.create": ("POST", "/v1/tenants/acme/keys", {"roles": ["data"], "description": "n"}),
         "key.revoke": ("DELETE", f"/v1/keys/{key}", None),
+        "grant.create": ("PUT", "/v1/tenants/acme/grants/g", {"bucket": "lake", "to": "beta", "prefix": "a/"}),
+        "mount.create": ("PUT", "/v1/tenants/beta/mounts/theirs", {"owner": "@2", "grant": "g"}),
+        "mount.remove": ("DELETE", "/v1/tenants/beta/mounts/theirs", None),
+        "grant.revoke": ("DELETE", "/v1/tenants/acme/grants/g", None),
+        "tenant.erase": ("PUT", "/v1/tenants/beta/state/erasing", {"confirm": "beta"}),
     }
 
 
@@ -79,7 +88,33 @@ def test_every_audited_operation_leaves_one_record_that_says_who_did_what(grown)
     assert {one["target_id"] for one in records if one["operation"].startswith("tenant") and one["path"] != "beta"} == {
         5
     }
-    assert records[-1]["key"] == wanted["key.revoke"][1].rpartition("/")[2]
+    mounted = "@2/lake/a/ (read, grant g)"
+    assert changed["grant.create"] == {
+        "grant.g.bucket_name": [None, "lake"],
+        "grant.g.to": [None, 4],
+        "grant.g.access": [None, "read"],
+        "grant.g.prefix": [None, "a/"],
+    }
+    assert changed["mount.create"] == {"mount.theirs": [None, mounted]}
+    assert changed["mount.remove"] == {"mount.theirs": [mounted, None]}
+    assert changed["grant.revoke"]["grant.g.to"] == [4, None]
+    assert (
+        next(one["key"] for one in records if one["operation"] == "key.revoke")
+        == wanted["key.revoke"][1].rpartition("/")[2]
+    )
+
+
+def test_a_mount_made_and_taken_away_by_anothers_grant_is_told_to_both_without_whose_key_it_was(grown):
+    calls(grown)
+    body = {"bucket": "lake", "to": "beta", "alias": "theirs"}
+    assert grown.api(grown.root, "PUT", "/v1/tenants/acme/grants/g", body).status == 201
+    assert grown.api(grown.admin, "DELETE", "/v1/tenants/acme/grants/g").status == 204
+    beta = grown.api.forest.key("beta", Role.AUDITOR)
+    for credential, tenant in ((grown.admin, "acme"), (beta, "beta")):
+        records = [one for one in listed(grown, credential, tenant) if one["operation"].startswith("grant")]
+        assert [one["operation"] for one in records] == ["grant.create", "grant.revoke"]
+    assert [one["who"] for one in records] == [None, None]
+    assert [list(one["changed"]) for one in records] == [["mount.theirs"], ["mount.theirs"]]
 
 
 def test_what_changes_nothing_is_recorded_as_well(grown):

@@ -6,12 +6,12 @@ from isotherm.devices.waiting import drive
 from isotherm.errors import Corrupt
 from isotherm.movers.fsck.findings import Kind, Level, level_of
 from isotherm.objects.layout import garbage_row, table
-from tests.movers import audit_damages, damages, tenant_damages
+from tests.movers import audit_damages, damages, grant_damages, tenant_damages
 from tests.movers.stores import change, checked_at, contents, kinds, opened, repaired_at, space_of
 from tests.objects.stores import rows_of
 
-MENDED = {**damages.MENDED, **tenant_damages.MENDED, **audit_damages.MENDED}
-UNMENDED = {**damages.UNMENDED, **tenant_damages.UNMENDED, **audit_damages.UNMENDED}
+MENDED = {**damages.MENDED, **tenant_damages.MENDED, **audit_damages.MENDED, **grant_damages.MENDED}
+UNMENDED = {**damages.UNMENDED, **tenant_damages.UNMENDED, **audit_damages.UNMENDED, **grant_damages.UNMENDED}
 CONSEQUENCES = {Kind.OBJECT_DAMAGED.value, Kind.UPLOAD_DAMAGED.value, Kind.SEGMENT_CRASHED.value}
 
 

@@ -62,18 +62,26 @@ def test_parts_are_numbered_anew_in_the_object(space):
     upload = begin(space)
     parts = [send(space, upload, n, payload(size, n)) for n, size in ((2, PART), (5, PART + 9), (6, 3))]
     made = complete(space, upload, named(*parts))
-    assert [drive(space.part_range(made, n)) for n in (1, 2, 3)] == [(0, PART), (PART, PART + 9), (2 * PART + 9, 3)]
-    assert [(part.number, part.size) for part in drive(space.part_list(made))] == [(1, PART), (2, PART + 9), (3, 3)]
+    assert [drive(space.part_range("box", made, n)) for n in (1, 2, 3)] == [
+        (0, PART),
+        (PART, PART + 9),
+        (2 * PART + 9, 3),
+    ]
+    assert [(part.number, part.size) for part in drive(space.part_list("box", made))] == [
+        (1, PART),
+        (2, PART + 9),
+        (3, 3),
+    ]
     for number in (0, 4, 10_000, -1):
-        assert refusal(space.part_range(made, number)) == "InvalidPartNumber"
+        assert refusal(space.part_range("box", made, number)) == "InvalidPartNumber"
 
 
 def test_any_object_is_one_part(space):
     for size in (0, 9, 3 * MIB):
         version = drive(space.put("box", "key", payload(size)))
-        assert drive(space.part_range(version, 1)) == (0, size)
-        assert refusal(space.part_range(version, 2)) == "InvalidPartNumber"
-        assert drive(space.part_list(version)) == []
+        assert drive(space.part_range("box", version, 1)) == (0, size)
+        assert refusal(space.part_range("box", version, 2)) == "InvalidPartNumber"
+        assert drive(space.part_list("box", version)) == []
 
 
 def test_a_part_sent_again_replaces_the_earlier_one(space, engines):

@@ -49,8 +49,8 @@ def test_ten_thousand_parts(space, small_parts, engines):
     assert made.checksum.value == COMPUTE[Algorithm.CRC32](data)
     assert get(space, "box", "key") == data
     assert get(space, "box", "key", offset=SIZE * 9_999 - 1, length=3) == data[SIZE * 9_999 - 1 :][:3]
-    assert drive(space.part_range(made, COUNT)) == (SIZE * 9_999, SIZE)
-    assert len(drive(space.part_list(made))) == COUNT
+    assert drive(space.part_range("box", made, COUNT)) == (SIZE * 9_999, SIZE)
+    assert len(drive(space.part_list("box", made))) == COUNT
 
     drive(space.copy("box", "key", "box", "copy"))
     drive(space.delete("box", "key"))

@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from isotherm.clock import VirtualClock
 from isotherm.devices.waiting import drive
 from isotherm.ids import SeededIds
+from isotherm.objects.buckets import NAMED
 from isotherm.tenancy.erasure.erasures import Erasures
+from isotherm.tenancy.grants import Grants
 from isotherm.tenancy.identity import Credentials
 from isotherm.tenancy.keystore import FileKeys
 from isotherm.tenancy.roles import ALL_ROLES, OWNER, Caller, Role
@@ -24,6 +26,7 @@ class Forest:
         self.keys = FileKeys(keys_path, SeededIds(1))
         self.credentials = Credentials(meta, self.keys, clock, SeededIds(2))
         self.erasures = Erasures(meta, self.keys, clock)
+        self.grants = Grants(meta, clock, NAMED)
 
     def make(self, path, caller=OWNER, labels=None, **terms):
         return drive(self.tenants.create(caller, path, labels or {}, Terms(**terms)))[0]

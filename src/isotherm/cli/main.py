@@ -16,7 +16,9 @@ from isotherm.cli.epoch import epoch
 from isotherm.cli.erasure import certificate, erasure
 from isotherm.cli.find import find
 from isotherm.cli.fsck import fsck
+from isotherm.cli.grant import grant, mount
 from isotherm.cli.keys import keys
+from isotherm.cli.selftest import selftest
 from isotherm.cli.serve import serve
 from isotherm.cli.tenant import tenant
 
@@ -37,6 +39,9 @@ app.add_typer(tenant, name="tenant")
 app.add_typer(audit, name="audit")
 app.add_typer(erasure, name="erasure")
 app.add_typer(certificate, name="certificate")
+app.add_typer(grant, name="grant")
+app.add_typer(mount, name="mount")
+app.add_typer(selftest, name="selftest")
 for command in (serve, find, epoch, fsck, backup, restore):
     app.command()(command)
 

@@ -28,19 +28,24 @@ if TYPE_CHECKING:
 
 _PLACES = {"data": Data, "meta": Meta, "segments": Segments, "root_key": RootKey}
 _NAMED = {"labels": "label"}
-_HELP = {"tenant": "Its path, as acme/research, or its id, as @17.", "to": "Its new path."}
+_HELP = {
+    "tenant": "Its path, as acme/research, or its id, as @17.",
+    "to": "Its new path.",
+    "grant": "The grant's name.",
+    "alias": "The name of the bucket there.",
+}
+_TEXTS = ("to", "under", "after", "bucket", "prefix", "alias", "access", "owner", "grant")
 _METAVARS = {
+    **dict.fromkeys(_TEXTS, "TEXT"),
     "confirm": "PATH",
     "subtree": "true",
-    "to": "TEXT",
-    "under": "TEXT",
-    "after": "TEXT",
     "since": "TIME",
     "until": "TIME",
 }
 _NONE = "none"
 _LEADING = ("path", "id", "state", "standing")
 _OF_ERASURES = ("tenant_id", "path", "stage", "began", "key_destroyed")
+_OF_GRANTS = ("name", "owner_id", "bucket", "to_id", "access", "prefix", "alias")
 _OF_RECORDS = ("time", "who", "operation", "path", "key", "outcome", "changed")
 
 
@@ -160,31 +165,24 @@ def _pair(text: str) -> tuple[str, str | None]:
 def _run(
     operation: Operation, places: Mapping[str, Any], path: Mapping[str, str], given: Mapping[str, Any]
 ) -> msgspec.Struct | None:
-    from functools import partial
-
     from isotherm.devices.waiting import drive
-    from isotherm.movers.counting import all_counted
-    from isotherm.protocols.admin.operation import Administration, Answer, Call
+    from isotherm.protocols.admin.composition import administration
+    from isotherm.protocols.admin.operation import Answer, Call
     from isotherm.settings import environment, load
     from isotherm.store import compose
     from isotherm.tenancy.audit.deed import Deed
-    from isotherm.tenancy.audit.log import AuditLog
     from isotherm.tenancy.audit.recorder import Recorder
-    from isotherm.tenancy.erasure.erasures import Erasures
     from isotherm.tenancy.register import Register
     from isotherm.tenancy.roles import OWNER
-    from isotherm.tenancy.tenants import Tenants
 
     settings = load(places, environment())
     with closing(compose(settings, role="foreign", create=False)) as engines:
         register = Register(engines.meta, engines.keys, engines.clock, engines.ids)
-        tenants, erasures = Tenants(engines.meta, engines.clock), Erasures(engines.meta, engines.keys, engines.clock)
-        counted = partial(all_counted, engines.meta)
-        administration = Administration(tenants, register, AuditLog(engines.meta), erasures, counted)
+        on = administration(engines, register)
 
         async def act(deed: Deed | None) -> Answer:
             taken = {"body" if operation.body is not None else "query": _typed(operation, given)}
-            return await operation.act(administration, Call(OWNER, path, **taken, deed=deed))
+            return await operation.act(on, Call(OWNER, path, **taken, deed=deed))
 
         if not operation.audited:
             return drive(act(None)).body
@@ -229,6 +227,8 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         columns = list(_OF_RECORDS)
     elif rows and "stage" in rows[0]:
         columns = list(_OF_ERASURES)
+    elif rows and "to_id" in rows[0]:
+        columns = list(_OF_GRANTS)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column.replace("_", " "), no_wrap=column == "path")

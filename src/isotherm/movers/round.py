@@ -20,8 +20,8 @@ from isotherm.errors import IsothermError
 from isotherm.meta.port import Engine
 from isotherm.movers.audit import follow
 from isotherm.movers.compaction import Compaction, CompactionReport, CompactionSettings
-from isotherm.movers.erasure.work import Erased, Erasing
 from isotherm.movers.counting import count_old_buckets
+from isotherm.movers.erasure.work import Erased, Erasing
 from isotherm.movers.everyone import tenants
 from isotherm.movers.settings import MoverSettings
 from isotherm.movers.turns import AT_ONCE, Turn
@@ -186,6 +186,7 @@ class Rounds:
         report.more |= report.erased.more
         if report.erased.failure is not None:
             raise report.erased.failure
+
     async def _count(self, report: RoundReport) -> None:
         counted = await count_old_buckets(self._meta, self._quota, steps=_STEPS_A_ROUND)
         report.counted = counted.steps

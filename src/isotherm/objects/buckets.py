@@ -20,9 +20,11 @@ from isotherm.objects.layout import (
     uploads_table,
     versions_table,
 )
-from isotherm.objects.model import PARTS_MOST, Bucket, Versioning
+from isotherm.objects.model import BUCKET_NAME_MOST, PARTS_MOST, Bucket, Versioning
 from isotherm.objects.names import check_bucket, check_limit, check_tags, encode_text
 from isotherm.objects.records import decode_bucket, encode_bucket
+from isotherm.tenancy.grants import Buckets
+from isotherm.tenancy.mounts import demand_no_alias
 from isotherm.tenancy.tree_reading import demand_room
 from isotherm.tenancy.usage import Tally
 
@@ -41,6 +43,7 @@ async def create(context: Context, name: str) -> Bucket:
                 code="BucketAlreadyOwnedByYou",
                 BucketName=name,
             )
+        await demand_no_alias(txn, context.tenant, name)
         await demand_room(txn, context.tenant)  # so that a tenant is never deleted while a bucket is being made in it
         txn.put(bucket_row(context.tenant, name), encode_bucket(bucket))
         txn.put(bucket_name_row(context.tenant, identity), name.encode())
@@ -128,3 +131,15 @@ async def names(context: Context, reader: Reader) -> dict[int, str]:
     prefix = table(context.tenant, b"b")
     rows = await reader.range(prefix, successor(prefix), 1_000_000)
     return {int.from_bytes(key[-8:], "big"): value.decode() for key, value in rows}
+
+
+async def identity(reader: Reader, tenant: int, name: str) -> int | None:
+    """The id of a tenant's bucket; None where there is none of that name."""
+    if len(name) > BUCKET_NAME_MOST:
+        return None
+    stored = await reader.get(bucket_row(tenant, name))
+    return decode_bucket(stored, name).id if stored is not None else None
+
+
+NAMED = Buckets(identity, check_bucket)
+"""What the tenancy room asks of buckets."""

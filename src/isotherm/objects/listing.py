@@ -37,11 +37,16 @@ _FIRST = b""
 
 
 class Walk(Generic[Payload]):
-    """One page: rows and common prefixes in order, at most `limit` of both together."""
+    """One page: rows and common prefixes in order, at most `limit` of both together.
 
-    def __init__(self, fetch: Fetch[Payload], prefix: bytes, delimiter: bytes, limit: int) -> None:
+    `within`: what all keys must begin with beside the prefix; what they are rolled up by counts from the prefix.
+    """
+
+    def __init__(self, fetch: Fetch[Payload], prefix: bytes, delimiter: bytes, limit: int, within: bytes = b"") -> None:
         self._fetch = fetch
         self._prefix = prefix
+        self._within = within if within.startswith(prefix) else prefix
+        self._apart = not self._within.startswith(within)
         self._delimiter = delimiter
         self._limit = limit
         self.rows: Rows[Payload] = []
@@ -50,8 +55,10 @@ class Walk(Generic[Payload]):
 
     async def run(self, key: bytes, tie: bytes) -> None:
         """Fill the page with what lies at or after the position."""
-        if key < self._prefix:
-            key, tie = self._prefix, _FIRST
+        if self._apart:
+            return
+        if key < self._within:
+            key, tie = self._within, _FIRST
         if not self._delimiter:
             await self._run_plainly(key, tie)
             return
@@ -62,7 +69,7 @@ class Walk(Generic[Payload]):
             rows = await self._fetch(key, tie, size)
             skipped = False
             for row in rows:
-                if not row[0].startswith(self._prefix):
+                if not row[0].startswith(self._within):
                     return
                 common = self._common(row[0])
                 if len(self.rows) + len(self.prefixes) == self._limit:
@@ -87,8 +94,8 @@ class Walk(Generic[Payload]):
     async def _run_plainly(self, key: bytes, tie: bytes) -> None:
         """Without a delimiter a page is one run of rows, of which the last tells whether all have the prefix."""
         rows = await self._fetch(key, tie, self._limit + 1)
-        if rows and not rows[-1][0].startswith(self._prefix):
-            rows = rows[: bisect_left(rows, True, key=lambda row: not row[0].startswith(self._prefix))]
+        if rows and not rows[-1][0].startswith(self._within):
+            rows = rows[: bisect_left(rows, True, key=lambda row: not row[0].startswith(self._within))]
         if len(rows) > self._limit:
             rows.pop()
             self.last = rows[-1][:2] if rows else None
@@ -111,7 +118,7 @@ def _start(after: bytes, prefix: bytes, delimiter: bytes) -> bytes:
 
 
 async def list_objects(
-    context: Context, bucket_name: str, *, prefix: str, delimiter: str, after: str, limit: int
+    context: Context, bucket_name: str, *, prefix: str, delimiter: str, after: str, limit: int, within: str
 ) -> Listing:
     """See `Space.list`."""
     limit = check_limit(limit)
@@ -124,7 +131,7 @@ async def list_objects(
             pairs = await snapshot.range(table + key + tie, end, size)
             return [(row[skip:], _FIRST, value) for row, value in pairs]
 
-        walk = Walk(fetch, encode_text(prefix), encode_text(delimiter), limit)
+        walk = Walk(fetch, encode_text(prefix), encode_text(delimiter), limit, encode_text(within))
         start = (
             _start(encode_text(after), encode_text(prefix), encode_text(delimiter)) if after else encode_text(prefix)
         )
@@ -174,6 +181,7 @@ async def list_versions(
     after: str,
     after_version: str,
     limit: int,
+    within: str,
 ) -> Listing:
     """See `Space.list_versions`."""
     limit = check_limit(limit)
@@ -186,7 +194,7 @@ async def list_versions(
     with context.meta.snapshot() as snapshot:
         bucket = await context.bucket(snapshot, bucket_name)
         source = _VersionRows(context, snapshot, bucket)
-        walk = Walk(source.fetch, encode_text(prefix), encode_text(delimiter), limit)
+        walk = Walk(source.fetch, encode_text(prefix), encode_text(delimiter), limit, encode_text(within))
         key, tie = encode_text(prefix), _FIRST
         if after and after_version:
             key, tie = (
@@ -250,6 +258,7 @@ async def list_uploads(
     after: str,
     after_upload: str,
     limit: int,
+    within: str,
 ) -> UploadListing:
     """See `Space.uploads`."""
     limit = check_limit(limit)
@@ -265,7 +274,7 @@ async def list_uploads(
                 rows.append((owner, row[len(table) + at :], value))
             return rows
 
-        walk = Walk(fetch, encode_text(prefix), encode_text(delimiter), limit)
+        walk = Walk(fetch, encode_text(prefix), encode_text(delimiter), limit, encode_text(within))
         key, tie = encode_text(prefix), _FIRST
         if after and after_upload:
             key, tie = encode_text(after), _upload_bytes(after_upload) + b"\0"

@@ -11,12 +11,12 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from isotherm.clock import Clock
-from isotherm.errors import IsothermError
+from isotherm.errors import Denied, IsothermError
 from isotherm.ids import Ids
 from isotherm.meta.port import Meta
 from isotherm.objects import buckets, complete, copy, delete, events, listing, multipart, read, tagging, write
 from isotherm.objects.conditions import NO_CONDITION
-from isotherm.objects.context import Context
+from isotherm.objects.context import Context, Warrant
 from isotherm.objects.model import (
     PART_BYTES_LEAST,
     PARTS_MOST,
@@ -54,6 +54,7 @@ class Space:
     Args:
         part_bytes_least: of every part of an upload but its last.
         quota: charges the tenant; one for all spaces of a process, which knows the tree.
+        warrant: where the handle acts in one bucket of another tenant: by what right. Then no other bucket is there.
     """
 
     __slots__ = ("_context",)
@@ -68,8 +69,9 @@ class Space:
         *,
         part_bytes_least: int = PART_BYTES_LEAST,
         quota: Quota | None = None,
+        warrant: Warrant | None = None,
     ) -> None:
-        self._context = Context(tenant, meta, segments, clock, ids, part_bytes_least, quota or Quota())
+        self._context = Context(tenant, meta, segments, clock, ids, part_bytes_least, quota or Quota(), warrant)
 
     # buckets ------------------------------------------------------------------------------------------------------
     async def create_bucket(self, name: str) -> Bucket:
@@ -87,6 +89,15 @@ class Space:
     async def buckets(self, *, prefix: str = "", after: str = "", limit: int = 10_000) -> list[Bucket]:
         """In order of their names."""
         return await buckets.page(self._context, prefix=prefix, after=after, limit=limit)
+
+    def owner_of(self, name: str) -> int | None:
+        """The tenant that has granted a bucket to this one; None for this one's own, as all are here."""
+        return None
+
+    def demand_own(self, name: str) -> None:
+        """Raises Denied for a bucket that was granted by somebody else."""
+        if self.owner_of(name) is not None:
+            raise Denied("This bucket was granted to you; what concerns the bucket itself is its owner's.")
 
     async def set_versioning(self, name: str, versioning: Versioning) -> None:
         """Enabled or suspended; Invalid for going back to unversioned."""
@@ -129,11 +140,13 @@ class Space:
         """Verified bytes of the current version, or of what of a range lies within it. Errors as head; Corrupt, Unavailable."""
         return await read.read_newest(self._context, bucket, key, offset, length)
 
-    async def part_range(self, version: Version, number: int) -> tuple[int, int]:
+    async def part_range(self, bucket: str, version: Version, number: int) -> tuple[int, int]:
         """(offset, length) of a part of a multipart object; the whole of another for part 1; Invalid(InvalidPartNumber)."""
         return await read.part_range(self._context, version, number)
 
-    async def part_list(self, version: Version, *, after: int = 0, limit: int = PARTS_MOST) -> Sequence[Part]:
+    async def part_list(
+        self, bucket: str, version: Version, *, after: int = 0, limit: int = PARTS_MOST
+    ) -> Sequence[Part]:
         """The parts of a multipart object with a number greater than `after`; none of another object."""
         return await read.part_list(self._context, version, after, limit)
 
@@ -169,11 +182,21 @@ class Space:
 
     # listings -----------------------------------------------------------------------------------------------------
     async def list(
-        self, bucket: str, *, prefix: str = "", delimiter: str = "", after: str = "", limit: int = 1_000
+        self,
+        bucket: str,
+        *,
+        prefix: str = "",
+        delimiter: str = "",
+        after: str = "",
+        limit: int = 1_000,
+        within: str = "",
     ) -> Listing:
-        """Keys greater than `after`, rolled up into common prefixes; when `after` is one of these, what follows it."""
+        """Keys greater than `after`, rolled up into common prefixes; when `after` is one of these, what follows it.
+
+        `within`: only keys that begin so as well; common prefixes still count from `prefix`. So in the other listings.
+        """
         return await listing.list_objects(
-            self._context, bucket, prefix=prefix, delimiter=delimiter, after=after, limit=limit
+            self._context, bucket, prefix=prefix, delimiter=delimiter, after=after, limit=limit, within=within
         )
 
     async def list_versions(
@@ -185,6 +208,7 @@ class Space:
         after: str = "",
         after_version: str = "",
         limit: int = 1_000,
+        within: str = "",
     ) -> Listing:
         """All versions and markers, of each key from the newest; after `after_version` of the key `after`.
 
@@ -198,6 +222,7 @@ class Space:
             after=after,
             after_version=after_version,
             limit=limit,
+            within=within,
         )
 
     # multipart ----------------------------------------------------------------------------------------------------
@@ -258,6 +283,7 @@ class Space:
         after: str = "",
         after_upload: str = "",
         limit: int = 1_000,
+        within: str = "",
     ) -> UploadListing:
         """In order of key and of beginning."""
         return await listing.list_uploads(
@@ -268,6 +294,7 @@ class Space:
             after=after,
             after_upload=after_upload,
             limit=limit,
+            within=within,
         )
 
     async def complete_upload(

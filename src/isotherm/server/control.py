@@ -11,31 +11,26 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
-from functools import partial
 
 import uvicorn
 
 from isotherm import __version__
 from isotherm.devices.drive import SystemDrive
-from isotherm.movers.counting import all_counted
 from isotherm.objects.layout import FEED
 from isotherm.protocols.admin.application import application
+from isotherm.protocols.admin.composition import administration
 from isotherm.protocols.admin.feed import FeedOverHttp
 from isotherm.protocols.admin.following import FeedEnd
 from isotherm.protocols.admin.health import Readiness
 from isotherm.protocols.admin.metrics import Exposition
-from isotherm.protocols.admin.operation import Administration
 from isotherm.protocols.admin.rest import AdminApi
 from isotherm.server.checks import checks
 from isotherm.server.duty import Duty, open_engines, run
 from isotherm.server.numbers import Numbers
 from isotherm.server.patience import PatientProtocol
 from isotherm.store import Engines
-from isotherm.tenancy.audit.log import AuditLog
 from isotherm.tenancy.audit.recorder import Recorder
-from isotherm.tenancy.erasure.erasures import Erasures
 from isotherm.tenancy.identity import Credentials
-from isotherm.tenancy.tenants import Tenants
 
 CONNECTIONS_MOST = 2_000
 
@@ -56,11 +51,8 @@ def _config(duty: Duty, engines: Engines) -> uvicorn.Config:
     numbers = Numbers(duty.board, duty.ledger, duty.names, __version__, engines, free_bytes, duty.clock)
     end = FeedEnd(lambda: engines.meta.feed_end(FEED))
     feed = FeedOverHttp(credentials, engines.space, end, duty.clock, duty.stopping)
-    tenants, erasures = Tenants(engines.meta, duty.clock), Erasures(engines.meta, engines.keys, duty.clock)
-    counted = partial(all_counted, engines.meta)
-    administration = Administration(tenants, credentials, AuditLog(engines.meta), erasures, counted)
     recorder = Recorder(engines.meta, duty.clock, duty.ids)
-    api = AdminApi(administration, credentials, recorder, duty.log, __version__)
+    api = AdminApi(administration(engines, credentials), credentials, recorder, duty.log, __version__)
     tls = duty.settings.server.tls
     return uvicorn.Config(
         application(

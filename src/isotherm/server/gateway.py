@@ -27,6 +27,7 @@ from isotherm.server import root_credentials
 from isotherm.server.duty import Duty, open_engines, run
 from isotherm.server.listening import tls_context
 from isotherm.store import Engines
+from isotherm.store.spaces import Spaces
 from isotherm.tenancy.gate import Gate
 from isotherm.tenancy.identity import Credentials
 from isotherm.tenancy.qos import Budget, Signal
@@ -80,7 +81,7 @@ def _endpoint(duty: Duty, engines: Engines, credentials: Credentials, gate: Gate
     log = AppendedFile(engines.directory.access_log, duty.clock) if server.access_log else None
     return S3Endpoint(
         credentials=credentials,
-        space_of=functools.lru_cache(maxsize=1_024)(engines.space),
+        space_of=Spaces(engines, credentials.mounts, credentials.standings),
         dispatch=dispatch,
         render_error=render_error,
         settings=S3Settings(domains=server.domains, connections_most=connections_most(raise_descriptor_limit())),

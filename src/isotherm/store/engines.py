@@ -27,6 +27,7 @@ from isotherm.movers.erasure.work import Erasing
 from isotherm.movers.opened import OpenedStore
 from isotherm.movers.round import Rounds
 from isotherm.movers.turns import AT_ONCE, Turn
+from isotherm.objects.context import Warrant
 from isotherm.objects.layout import ROOT_TENANT
 from isotherm.objects.space import Space
 from isotherm.segments.local import LocalSegments
@@ -70,9 +71,9 @@ class Engines:
         home = self.directory.path
         return [home, *(path for paths in self.places.values() for path in paths if not path.is_relative_to(home))]
 
-    def space(self, tenant: int = ROOT_TENANT) -> Space:
-        """The objects of a tenant."""
-        return Space(tenant, self.meta, self.segments, self.clock, self.ids, quota=self.quota)
+    def space(self, tenant: int = ROOT_TENANT, warrant: Warrant | None = None) -> Space:
+        """The objects of a tenant; with a warrant, those of the one bucket that was granted."""
+        return Space(tenant, self.meta, self.segments, self.clock, self.ids, quota=self.quota, warrant=warrant)
 
     @property
     def keys(self) -> FileKeys:

@@ -25,6 +25,7 @@ from isotherm.ids import Ids
 from isotherm.meta.port import Meta
 from isotherm.tenancy import credential_record as record
 from isotherm.tenancy.keystore import ROOT, KeyStore
+from isotherm.tenancy.mounts import Mounts
 from isotherm.tenancy.register import ACCESS_KEY_LETTERS, Credential, Listed, Register, State, well_formed
 from isotherm.tenancy.roles import ROOT_TENANT
 from isotherm.tenancy.standing import Standings
@@ -61,6 +62,7 @@ class Credentials(Register):
     def __init__(self, meta: Meta, keys: KeyStore, clock: Clock, ids: Ids) -> None:
         super().__init__(meta, keys, clock, ids)
         self.standings = Standings(meta, clock)
+        self.mounts = Mounts(meta, clock)
         self._known: dict[str, _Known] = {}
         self._unknown: dict[str, float] = {}
         self._under_way: dict[str, asyncio.Task[Credential | None]] = {}
@@ -167,6 +169,7 @@ class Credentials(Register):
                 return None
             credential = Credential(access_key, secret, row.tenant, row.roles)
         standing, since_s = await self.standings.of(row.tenant)
+        since_s = min(since_s, await self.mounts.refresh(row.tenant))
         if standing is not credential.standing:
             credential = replace(credential, standing=standing)
         if access_key not in self._known:

@@ -22,6 +22,7 @@ from isotherm.tenancy import credential_record, quota, tree
 from isotherm.tenancy import tree_record as record
 from isotherm.tenancy.audit.deed import Deed
 from isotherm.tenancy.audit.record import Change, differences
+from isotherm.tenancy.grant_removal import forget
 from isotherm.tenancy.promises import Exceeded, Ledger
 from isotherm.tenancy.register import Permit, Place, no_access_key
 from isotherm.tenancy.roles import ROOT_TENANT, Caller, Need, demand_height, demand_role, reaches
@@ -237,7 +238,7 @@ class Tenants:
         return (await self._meta.transact(write))[0]
 
     async def delete(self, caller: Caller, tenant: str, deed: Deed | None = None) -> None:
-        """Remove a node. Its id is never used again.
+        """Remove a node, and what it has granted and mounted. Its id is never used again.
 
         Raises:
             Denied, NotFound.
@@ -255,6 +256,7 @@ class Tenants:
             ledger.remove(node)
             _put(txn, ledger)
             txn.delete(record.child_row(node.parent, node.name))
+            await forget(txn, node.id)
             gone = replace(node, state=TenantState.ERASED)
             txn.put(record.node_row(node.id), record.pack(gone))
             _tell(txn, deed, chain, differences(node, gone))

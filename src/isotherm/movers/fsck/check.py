@@ -33,6 +33,7 @@ from isotherm.movers.fsck.audit import check_audit
 from isotherm.movers.fsck.erasures import being_erased, check_erasures, hushed
 from isotherm.movers.fsck.feeds import check_credentials, check_feed, check_tables
 from isotherm.movers.fsck.findings import Finding, Findings, Kind, Level, Report
+from isotherm.movers.fsck.grants import check_grants
 from isotherm.movers.fsck.job import Job, Progress
 from isotherm.movers.fsck.manifests import Manifests
 from isotherm.movers.fsck.repairs import Repairs
@@ -198,6 +199,7 @@ def _run(store: OpenedStore, job: Job, way: _Way, *, hot: bool) -> Report:
     check_credentials(job)
     check_tenants(job)
     check_erasures(job)
+    check_grants(job)
     check_audit(job, store.meta)
     check_usage(job)
     depth = way.depth

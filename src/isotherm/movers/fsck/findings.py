@@ -92,9 +92,13 @@ class Kind(StrEnum):
     ERASURE_LOST = "erasure-lost"  # a tenant that is being erased has no row that says so
     USAGE_WRONG = "usage-wrong"  # a tenant is charged for more or less than it holds
     TENANT_IDS_BEHIND = "tenant-ids-behind"  # the last id given is lower than one that is in use
+    GRANT_DAMAGED = "grant-damaged"  # a grant cannot be read
+    GRANT_DANGLING = "grant-dangling"  # a grant of a bucket that is gone
+    GRANT_ROWS_WRONG = "grant-rows-wrong"  # what is derived from grants, their index and mounts, is not what they say
 
 
 _WASTE = {
+    Kind.GRANT_DANGLING,
     Kind.BUCKET_NAME_STALE,
     Kind.NULL_STALE,
     Kind.MANIFEST_ORPHAN,

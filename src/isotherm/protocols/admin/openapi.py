@@ -23,6 +23,16 @@ _PARAMETERS = {
         "schema": {"type": "string", "pattern": f"^(@[1-9][0-9]{{0,9}}|/|{NAME_PATTERN}(/{NAME_PATTERN}){{0,15}})$"},
         "example": "@17",
     },
+    "grant": {
+        "description": "A grant's name.",
+        "schema": {"type": "string", "pattern": f"^{NAME_PATTERN}$"},
+        "example": "datasets-for-research",
+    },
+    "alias": {
+        "description": "The name of a bucket.",
+        "schema": {"type": "string", "pattern": "^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"},
+        "example": "datasets",
+    },
     "access_key": {
         "description": "An access key, as it is listed.",
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9]{1,128}$"},

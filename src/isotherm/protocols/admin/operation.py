@@ -16,6 +16,7 @@ import msgspec
 from isotherm.tenancy.audit.deed import Deed
 from isotherm.tenancy.audit.log import AuditLog
 from isotherm.tenancy.erasure.erasures import Erasures
+from isotherm.tenancy.grants import Grants
 from isotherm.tenancy.register import Register
 from isotherm.tenancy.roles import Caller, Need
 from isotherm.tenancy.tenants import Tenants
@@ -40,6 +41,7 @@ class Administration:
     audit: AuditLog
     erasures: Erasures
     all_counted: Callable[[], Coroutine[Any, Any, bool]]
+    grants: Grants
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import msgspec
 
 from isotherm.protocols.admin import schemas
 from isotherm.protocols.admin.erasing import ERASURE_OPERATIONS
+from isotherm.protocols.admin.granting import GRANTING
 from isotherm.protocols.admin.operation import Administration, Answer, Call, Idempotency, Operation
 from isotherm.tenancy.audit.log import Told
 from isotherm.tenancy.roles import Need, read_roles, role_words
@@ -390,4 +391,5 @@ OPERATIONS: tuple[Operation, ...] = (
         command="head",
     ),
     *ERASURE_OPERATIONS,
+    *GRANTING,
 )

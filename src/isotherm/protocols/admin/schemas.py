@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from isotherm.tenancy.grant_record import Access
+from isotherm.tenancy.grants import PREFIX_BYTES_MOST
 from isotherm.tenancy.tenants import LIMIT_MOST
 from isotherm.tenancy.terms import LABELS_MOST, LabelName, Labels, LabelValue, Terms
 from isotherm.tenancy.tree import TenantState
@@ -203,6 +205,62 @@ class AuditHead(msgspec.Struct, kw_only=True):
     tenant_id: int
     sequence: int
     hash: str
+
+
+class NewGrant(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What is to be granted."""
+
+    bucket: Annotated[str, Meta(description="The bucket.", max_length=63)]
+    to: Annotated[
+        str,
+        Meta(description="For whom: a tenant's id, as @17, or its path where you reach it.", max_length=4_096),
+    ]
+    access: Annotated[str, Meta(pattern="^(read|read-write)$", description="What may be done: read or read-write.")] = (
+        Access.READ.value
+    )
+    prefix: Annotated[
+        str, Meta(description="Only keys that begin so; all unless given.", max_length=PREFIX_BYTES_MOST)
+    ] = ""
+    alias: Annotated[
+        str,
+        Meta(
+            description="Mount it there at once under this name, where you are an admin there as well.", max_length=63
+        ),
+    ] = ""
+
+
+class Grant(msgspec.Struct, kw_only=True):
+    """That tenant `to_id` may use a bucket of tenant `owner_id`. `alias`: the name it is mounted under there; null: it is not."""
+
+    name: str
+    owner_id: int
+    bucket: str
+    to_id: int
+    access: str
+    prefix: str
+    alias: str | None
+    created: str
+
+
+class GrantQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which grants to list."""
+
+    after: After = ""
+    limit: Limit = 100
+
+
+class GrantPage(msgspec.Struct, kw_only=True):
+    """Grants in order of their names, of received ones in that of their owners first. `next` as in a page of tenants."""
+
+    grants: list[Grant]
+    next: str | None
+
+
+class NewMount(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which grant to mount."""
+
+    owner: Annotated[str, Meta(description="Whose grant it is: the tenant's id, as @17.", max_length=16)]
+    grant: Annotated[str, Meta(description="The grant's name.", max_length=63)]
 
 
 class Identity(msgspec.Struct, kw_only=True):

@@ -9,6 +9,7 @@ C++ SDK names in every request (pyarrow's S3FileSystem is built on it). An expec
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import unquote
 
 from isotherm.errors import Denied, Invalid, Unsupported
 from isotherm.protocols.s3.wire import Request
@@ -51,7 +52,18 @@ def _acl(request: Request, value: str) -> None:
 
 
 def _owner(request: Request, value: str) -> None:
-    if value != request.owner:
+    _demand_owner(request, request.bucket, value)
+
+
+def _source_owner(request: Request, value: str) -> None:
+    source = unquote(request.headers.get("x-amz-copy-source", "")).removeprefix("/")
+    _demand_owner(request, source.partition("/")[0], value)
+
+
+def _demand_owner(request: Request, bucket: str, value: str) -> None:
+    """The owner of a granted bucket is whoever has granted it: its id, as ids of owners are told."""
+    granted_by = request.space.owner_of(bucket)
+    if value != (request.owner if granted_by is None else str(granted_by)):
         raise Denied("Access Denied")
 
 
@@ -67,7 +79,7 @@ CHECKED: dict[str, Callable[[Request, str], None]] = {
     "x-amz-acl": _acl,
     "x-amz-api-version": _only("x-amz-api-version", "2006-03-01"),
     "x-amz-expected-bucket-owner": _owner,
-    "x-amz-source-expected-bucket-owner": _owner,
+    "x-amz-source-expected-bucket-owner": _source_owner,
     "x-amz-storage-class": _only("x-amz-storage-class", "STANDARD"),
     "x-amz-object-ownership": _only("x-amz-object-ownership", "BUCKETOWNERENFORCED"),
     "x-amz-bucket-object-lock-enabled": _only("x-amz-bucket-object-lock-enabled", "FALSE"),

@@ -46,6 +46,7 @@ async def put_acl(request: Request) -> Reply:
 
 
 async def _exists(request: Request) -> None:
+    request.space.demand_own(request.bucket)
     if request.key:
         await request.space.head(request.bucket, request.key, version_of(request.query))
     else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from isotherm.errors import Invalid, NotFound
 from isotherm.objects.model import Checksum, Version
 from isotherm.objects.read import Reading
-from isotherm.objects.space import Space
 from isotherm.protocols.s3.attributes import response_overrides, version_headers, version_lines
 from isotherm.protocols.s3.conditions import parse_range, range_applies, read_condition
 from isotherm.protocols.s3.digests import checksum_headers
@@ -81,11 +80,11 @@ async def _describe_part(
     number = whole_number(request.query, "partNumber", least=1, most=10_000) or 1
     if number > max(version.parts, 1):
         raise Invalid("The requested partnumber is not satisfiable", code="InvalidPart")
-    offset, length = await request.space.part_range(version, number)
+    offset, length = await request.space.part_range(request.bucket, version, number)
     if version.parts:
         headers.append(("x-amz-mp-parts-count", str(version.parts)))
     if _wants_checksum(request):
-        checksum = await _part_checksum(request.space, version, number)
+        checksum = await _part_checksum(request, version, number)
         if checksum is not None and version.checksum is not None:
             headers.append(checksum_headers(checksum)[0])
             headers.append(checksum_headers(version.checksum)[1])
@@ -95,10 +94,10 @@ async def _describe_part(
     return 206, headers, offset, length
 
 
-async def _part_checksum(space: Space, version: Version, number: int) -> Checksum | None:
+async def _part_checksum(request: Request, version: Version, number: int) -> Checksum | None:
     if not version.parts:
         return version.checksum
-    parts = await space.part_list(version, after=number - 1, limit=1)
+    parts = await request.space.part_list(request.bucket, version, after=number - 1, limit=1)
     return parts[0].checksum if parts else None
 
 

@@ -42,7 +42,7 @@ async def _parts(request: Request, version: Version) -> str:
     limit = whole_number(request.headers, "x-amz-max-parts")
     limit = LIMIT_MOST if limit is None else min(limit, LIMIT_MOST)
     after = min(whole_number(request.headers, "x-amz-part-number-marker") or 0, PARTS_MOST)
-    shown = await request.space.part_list(version, after=after, limit=limit)
+    shown = await request.space.part_list(request.bucket, version, after=after, limit=limit)
     last = shown[-1].number if shown else 0
     rows = [
         f"<Part>{tag('PartNumber', part.number)}{tag('Size', part.size)}"
