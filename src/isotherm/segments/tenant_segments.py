@@ -117,8 +117,8 @@ class TenantSegments:
 
     async def discard(
         self, txn: Transaction, extents: Collection[Extent], owner: bytes, *, shared: bool = True
-    ) -> None:
-        await self._inner.discard(txn, extents, owner, shared=shared)
+    ) -> list[Extent]:
+        return await self._inner.discard(txn, extents, owner, shared=shared)
 
     def close(self) -> None:
         """The engine's, for all who share it."""
