@@ -11,55 +11,20 @@ memory at first touch, a page cache that grows costs several times what writing 
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import isotherm
 from benchmarks.s3 import _peers
-from benchmarks.s3._load import Site, cpu_seconds
+from benchmarks.s3._cost import Cost, measure, random_file
+from benchmarks.s3._load import Site
 from benchmarks.s3._report import arguments, figure, write
 from benchmarks.s3._transfer import UNSIGNED, Transfer
 
 _MIB = 1 << 20
-_PIECE_BYTES = 4 * _MIB
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Seconds of a server's CPU, and of the wall clock, and how many bytes for them."""
-
-    size: int
-    cpu_s: float
-    wall_s: float
-
-    def show(self, name: str) -> None:
-        cpu = f"{self.size / self.cpu_s / 1e9:6.2f} GB a CPU second" if self.cpu_s else ""
-        print(f"{name:>22}  {self.size / self.wall_s / 1e9:6.2f} GB/s  {cpu}", flush=True)
-
-
-def _measure(name: str, pid: int, size: int, call: Callable[[], object]) -> Cost:
-    before, start = cpu_seconds(pid), time.monotonic()
-    call()
-    cost = Cost(size, cpu_seconds(pid) - before, time.monotonic() - start)
-    cost.show(name)
-    return cost
-
-
-def _random_file(path: Path, size: int) -> str:
-    """Fill a file with bytes that do not compress; its SHA-256."""
-    digest = hashlib.sha256()
-    with path.open("wb") as file:
-        for _ in range(0, size, _PIECE_BYTES):
-            piece = os.urandom(_PIECE_BYTES)
-            digest.update(piece)
-            file.write(piece)
-    return digest.hexdigest()
 
 
 def _signed_puts(sites: list[Site], body: Path, sha256: str, rounds: int, each: int) -> list[list[Cost]]:
@@ -75,7 +40,7 @@ def _signed_puts(sites: list[Site], body: Path, sha256: str, rounds: int, each: 
                 for number in range(each):
                     connection.put(f"/bench/put-{number}", body, sha256)
 
-            costs.append(_measure(site.name, site.pid, each * body.stat().st_size, puts))
+            costs.append(measure(site.name, site.pid, each * body.stat().st_size, puts))
         if turn:
             found.append(costs)
     for connection in connections:
@@ -93,7 +58,7 @@ def _dd(body: Path, target: Path) -> Cost:
 
 
 def _gets(name: str, site: Site, connection: Transfer, path: str, size: int, times: int) -> Cost:
-    return _measure(name, site.pid, times * size, lambda: [connection.get(path) for _ in range(times)])
+    return measure(name, site.pid, times * size, lambda: [connection.get(path) for _ in range(times)])
 
 
 def main() -> None:
@@ -105,8 +70,8 @@ def main() -> None:
         scratch = Path(name)
         os.chmod(scratch, 0o755)
         small, body = scratch / "small", scratch / "body"
-        sha256 = _random_file(small, 64 * _MIB)
-        _random_file(body, size)
+        sha256 = random_file(small, 64 * _MIB)
+        random_file(body, size)
         with isotherm.open(scratch / "data") as store:
             store.create_bucket("bench")
         (scratch / "rclone" / "bench").mkdir(parents=True)
@@ -121,7 +86,7 @@ def main() -> None:
             for turn in range(rounds):
                 path = f"/bench/large-{turn}"  # a new object, so that its first reading is a first one
                 dd = _dd(body, scratch / "dd")
-                put = _measure("durable PUT", ours.pid, size, functools.partial(mine.put, path, body, UNSIGNED))
+                put = measure("durable PUT", ours.pid, size, functools.partial(mine.put, path, body, UNSIGNED))
                 (scratch / "dd").unlink()  # not before, or what it frees would serve the PUT
                 against_dd.append(dd.wall_s / put.wall_s)
                 first.append(_gets("first GET", ours, mine, path, size, 1))
