@@ -10,6 +10,7 @@ from isotherm.tenancy.keystore import FileKeys
 from isotherm.tenancy.roles import ALL_ROLES, OWNER, Caller, Role
 from isotherm.tenancy.tenants import Tenants
 from isotherm.tenancy.terms import Terms
+from isotherm.tenancy.vault import Vault
 from tests.metadata import open_meta
 
 
@@ -19,8 +20,10 @@ class Forest:
     def __init__(self, meta, keys_path, clock):
         self.meta = meta
         self.clock = clock
-        self.tenants = Tenants(meta, clock)
-        self.credentials = Credentials(meta, FileKeys(keys_path, SeededIds(1)), clock, SeededIds(2))
+        self.keys = FileKeys(keys_path, SeededIds(1))
+        self.vault = Vault(meta, self.keys, clock, SeededIds(5))
+        self.tenants = Tenants(meta, clock, self.vault)
+        self.credentials = Credentials(meta, self.keys, clock, SeededIds(2))
 
     def make(self, path, caller=OWNER, labels=None, **terms):
         return drive(self.tenants.create(caller, path, labels or {}, Terms(**terms)))[0]

@@ -165,7 +165,9 @@ def _run(
     settings = load(places, environment())
     with closing(compose(settings, role="foreign", create=False)) as engines:
         register = Register(engines.meta, engines.keys, engines.clock, engines.ids)
-        administration = Administration(Tenants(engines.meta, engines.clock), register, AuditLog(engines.meta))
+        administration = Administration(
+            Tenants(engines.meta, engines.clock, engines.vault), register, AuditLog(engines.meta)
+        )
 
         async def act(deed: Deed | None) -> Answer:
             taken = {"body" if operation.body is not None else "query": _typed(operation, given)}

@@ -53,7 +53,9 @@ def _config(duty: Duty, engines: Engines) -> uvicorn.Config:
     numbers = Numbers(duty.board, duty.ledger, duty.names, __version__, engines, free_bytes, duty.clock)
     end = FeedEnd(lambda: engines.meta.feed_end(FEED))
     feed = FeedOverHttp(credentials, engines.space, end, duty.clock, duty.stopping)
-    administration = Administration(Tenants(engines.meta, duty.clock), credentials, AuditLog(engines.meta))
+    administration = Administration(
+        Tenants(engines.meta, duty.clock, engines.vault), credentials, AuditLog(engines.meta)
+    )
     recorder = Recorder(engines.meta, duty.clock, duty.ids)
     api = AdminApi(administration, credentials, recorder, duty.log, __version__)
     tls = duty.settings.server.tls

@@ -28,6 +28,7 @@ from isotherm.tenancy.roles import ROOT_TENANT, Caller, Need, demand_height, dem
 from isotherm.tenancy.terms import Terms, changed_terms, checked_labels, checked_terms
 from isotherm.tenancy.tree import Node, TenantState, demand_depth, demand_no_cycle, demand_open, path_of, worst
 from isotherm.tenancy.tree_reading import Chain, chain_along, chain_of, read_node
+from isotherm.tenancy.vault import KeyMissing, Vault
 
 LIMIT_MOST = 1_000
 _WALK_MOST = 10_000
@@ -44,11 +45,12 @@ class Seen:
 
 
 class Tenants:
-    """The tree of a store."""
+    """The tree of a store. `vault`: wraps the keys of those who are moved."""
 
-    def __init__(self, meta: Meta, clock: Clock) -> None:
+    def __init__(self, meta: Meta, clock: Clock, vault: Vault) -> None:
         self._meta = meta
         self._clock = clock
+        self._vault = vault
 
     async def show(self, caller: Caller, tenant: str) -> Seen:
         """Raises Denied, NotFound, Invalid."""
@@ -188,6 +190,7 @@ class Tenants:
             Denied, NotFound: either place.
             AlreadyExists: something else lies there. Conflict: that would be a cycle, or nothing new is made there.
             OverQuota: the new parent, or one above it, has not that much to promise.
+            Unavailable, Denied, Corrupt: its key cannot be wrapped anew; see `Vault.rewrap`.
         """
         names = tree.parse_path(path)
 
@@ -213,10 +216,16 @@ class Tenants:
             txn.delete(record.child_row(old.parent, old.name))
             txn.put(record.child_row(new.parent, new.name), record.pack_id(new.id))
             _put(txn, ledger)
+            if new.parent != old.parent:
+                await self._vault.rewrap(txn, new.id, new.parent)
             _tell(txn, deed, chain, {"path": (path_of(chain), path_of([*above, new]))})
             return _seen([*above, new])
 
-        return (await self._meta.transact(write))[0]
+        while True:
+            try:
+                return (await self._meta.transact(write))[0]
+            except KeyMissing as missing:
+                await self._vault.make(missing.tenant)
 
     async def delete(self, caller: Caller, tenant: str, deed: Deed | None = None) -> None:
         """Remove a node. Its id is never used again.

@@ -9,7 +9,7 @@ from isotherm.movers.fsck.findings import Kind
 from isotherm.movers.fsck.job import Job
 from isotherm.objects.events import decode_event
 from isotherm.objects.layout import FEED
-from isotherm.tenancy import credential_record, tree_record
+from isotherm.tenancy import credential_record, tree_record, vault_record
 from isotherm.tenancy.audit import rows
 
 SYSTEM_TENANT = 0
@@ -17,6 +17,7 @@ _SYSTEM_TABLES = {
     *(bytes((letter,)) for letter in b"SLREHIAVDPT"),
     credential_record.TABLE,
     *tree_record.TABLES,
+    vault_record.TABLE,
     *rows.TABLES,
 }
 _TENANT_TABLES = set(map(bytes, zip(b"BbLVNUPMCGXI", strict=False)))
