@@ -49,7 +49,10 @@ def _plant(data: Path) -> dict[str, tuple[str, str]]:
     engines = compose(Settings(data), role="foreign")
     try:
         clock, ids = SystemClock(), SystemIds()
-        tenants, credentials = Tenants(engines.meta, clock), Credentials(engines.meta, engines.keys, clock, ids)
+        tenants, credentials = (
+            Tenants(engines.meta, clock, engines.vault),
+            Credentials(engines.meta, engines.keys, clock, ids),
+        )
         for name, terms in (("quiet", QUIET), ("flood", Terms(iops_limit=10**6))):
             drive(tenants.create(OWNER, name, {}, terms))
             pair = drive(credentials.create(tenant=tenants.place(OWNER, name)))

@@ -37,7 +37,10 @@ def _plant(data: Path, keys: int) -> dict[str, tuple[str, str]]:
     engines = compose(Settings(data), role="foreign")
     try:
         clock, ids = SystemClock(), SystemIds()
-        tenants, credentials = Tenants(engines.meta, clock), Credentials(engines.meta, engines.keys, clock, ids)
+        tenants, credentials = (
+            Tenants(engines.meta, clock, engines.vault),
+            Credentials(engines.meta, engines.keys, clock, ids),
+        )
         drive(tenants.create(OWNER, "acme", {}, Terms()))
         for name, path in (("plain", "/"), ("sealed", "acme")):
             pair = drive(credentials.create(tenant=tenants.place(OWNER, path)))

@@ -23,7 +23,7 @@ from isotherm.segments.settings import SegmentSettings
 PREFIX = "ISOTHERM_"
 GATEWAYS_MOST = 64
 _PORT_MOST = 65_535
-_TOP = ("data", "meta", "performance", "capacity", "root_key")
+_TOP = ("data", "meta", "performance", "capacity", "root_key", "keystore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,7 @@ class Settings:
         meta: URL of the PostgreSQL database that holds the metadata, perhaps with a password; empty: LMDB, in `data`.
         bucket: URL of the bucket that holds the segments; empty: directories.
         root_key: file with the root key, where it is not `keys/root.key` in `data`.
+        keystore: URL of the key store that holds the secrets of tenants; empty: `keys/tenants` in `data`.
     """
 
     data: Path
@@ -98,6 +99,7 @@ class Settings:
     bucket: str = ""
     remote: RemoteSettings = field(default_factory=RemoteSettings)
     root_key: Path | None = None
+    keystore: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", Path(self.data))  # programs like to give a str
@@ -231,6 +233,13 @@ def _bucket(source: str, value: object) -> str:
         raise Invalid(f"{source}: {error}") from error
 
 
+def _keystore(source: str, value: object) -> str:
+    url = str(value).strip()
+    if not url.startswith(("file:///", "aws-kms:")):
+        raise Invalid(f"{source} is {url!r}; it must be file:///DIR or aws-kms:[?region=…&endpoint=…]")
+    return url
+
+
 def _path(source: str, value: object) -> Path:
     return Path(_text(source, value)).expanduser().absolute()
 
@@ -269,6 +278,7 @@ _READERS: Mapping[str, Callable[[str, object], object]] = {
     "meta": _database,
     "segments": _bucket,
     "root_key": _file,
+    "keystore": _keystore,
     "performance": _paths,
     "capacity": _paths,
     "host": _text,

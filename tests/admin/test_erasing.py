@@ -2,8 +2,10 @@
 
 from isotherm.clock import VirtualClock
 from isotherm.devices.waiting import drive
+from isotherm.objects.buckets import NAMED
 from isotherm.tenancy.erasure.certificate import Signed, verify
 from isotherm.tenancy.erasure.erasures import Erasures
+from isotherm.tenancy.grants import Grants
 from isotherm.tenancy.roles import OWNER, Role
 from tests.admin.calling import Api
 from tests.movers.erasing import Estate, to_the_end
@@ -77,3 +79,4 @@ class _Forest:
         self.meta, self.clock = estate.meta, estate.clock
         self.tenants, self.credentials = estate.tenants, estate.credentials
         self.erasures = Erasures(estate.meta, estate.keys, estate.clock)
+        self.grants = Grants(estate.meta, estate.clock, NAMED)

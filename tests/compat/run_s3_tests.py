@@ -26,6 +26,7 @@ from isotherm.tenancy.keystore import FileKeys
 from isotherm.tenancy.roles import OWNER
 from isotherm.tenancy.tenants import Tenants
 from isotherm.tenancy.terms import Terms
+from isotherm.tenancy.vault import Vault
 from isotherm.testing.server import RunningServer
 from tests.compat.outcomes import Verdict, judge, read_expected, read_junit
 
@@ -96,8 +97,9 @@ def _accounts(data: Path, workers: int) -> list[tuple[str, str]]:
     clock, ids = SystemClock(), SystemIds()
     meta = LmdbMeta.open(data / "meta", clock=clock, ids=ids, role="foreign")
     try:
-        credentials = Credentials(meta, FileKeys(data / "keys", ids), clock, ids)
-        tenants = Tenants(meta, clock)
+        keys = FileKeys(data / "keys", ids)
+        credentials = Credentials(meta, keys, clock, ids)
+        tenants = Tenants(meta, clock, Vault(meta, keys, clock, ids))
         made = []
         for at in range(workers * len(ACCOUNTS)):
             seen, _ = drive(tenants.create(OWNER, f"s3-tests-{at}", {}, Terms()))

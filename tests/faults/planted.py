@@ -15,6 +15,8 @@ from isotherm.segments.local import LocalSegments
 from isotherm.segments.port import Media
 from isotherm.settings import Settings
 from isotherm.store import Engines
+from isotherm.tenancy.keystore import FileKeys
+from isotherm.tenancy.vault import Vault
 
 
 class _NoSync(SystemDrive):
@@ -70,6 +72,7 @@ def engines(path, life, fault, segments):
     directory = open_directory(path, program=__version__, clock=clock, ids=ids)
     meta = LmdbMeta.open(directory.meta, clock=clock, ids=ids, role="foreign", sync=fault != "no metadata sync")
     media = {Media.PERFORMANCE: [directory.performance], Media.CAPACITY: [directory.capacity]}
+    keys = FileKeys(directory.keys, ids)
     device = _DRIVES.get(fault, SystemDrive)()
     opened = LocalSegments.open(media, meta, clock=clock, ids=ids, drive=device, settings=segments)
-    return Engines(settings, directory, media, meta, opened, clock, ids)
+    return Engines(settings, directory, media, meta, opened, clock, ids, keys, Vault(meta, keys, clock, ids))

@@ -12,6 +12,8 @@ from isotherm.segments.port import Media
 from isotherm.segments.settings import SegmentSettings
 from isotherm.settings import Settings
 from isotherm.store import Engines
+from isotherm.tenancy.keystore import FileKeys
+from isotherm.tenancy.vault import Vault
 
 
 @contextmanager
@@ -23,7 +25,8 @@ def store_on(drive, path, *, seed=1, segments=None, map_bytes=1 << 40):
     meta = LmdbMeta.open(directory.meta, clock=clock, ids=ids, role="foreign", map_bytes=map_bytes)
     media = {Media.PERFORMANCE: [directory.performance], Media.CAPACITY: [directory.capacity]}
     opened = LocalSegments.open(media, meta, clock=clock, ids=ids, drive=drive, settings=settings.segments)
-    engines = Engines(settings, directory, media, meta, opened, clock, ids)
+    keys = FileKeys(directory.keys, ids)
+    engines = Engines(settings, directory, media, meta, opened, clock, ids, keys, Vault(meta, keys, clock, ids))
     try:
         yield engines
     finally:

@@ -13,7 +13,7 @@ from tests.movers.stores import change
 
 
 def plant(engines):
-    tenants = Tenants(engines.meta, engines.clock)
+    tenants = Tenants(engines.meta, engines.clock, engines.vault)
     recorder = Recorder(engines.meta, engines.clock, engines.ids)
     for path in ("acme", "acme/lab", "beta"):
         drive(tenants.create(OWNER, path, {}, Terms(), recorder.begin("tenant.create", OWNER)))

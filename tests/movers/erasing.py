@@ -30,7 +30,7 @@ class Estate:
         self.engines = open_engines(path, seed=seed, clock=clock)
         self.meta = self.engines.meta
         self.keys = keys or self.engines.keys
-        self.tenants = Tenants(self.meta, clock)
+        self.tenants = Tenants(self.meta, clock, self.engines.vault)
         self.credentials = Credentials(self.meta, self.keys, clock, self.engines.ids)
         self.erasures = Erasures(self.meta, self.keys, clock)
 

@@ -18,7 +18,7 @@ ACME = 2
 
 def plant(engines):
     """Three grants of the root's bucket `plain` to acme, two of which are mounted."""
-    tenants = Tenants(engines.meta, engines.clock)
+    tenants = Tenants(engines.meta, engines.clock, engines.vault)
     drive(tenants.create(OWNER, "acme", {}, Terms()))
     grants = Grants(engines.meta, engines.clock, NAMED)
     return [

@@ -17,7 +17,7 @@ from tests.movers.stores import change
 
 
 def plant(engines):
-    tenants = Tenants(engines.meta, engines.clock)
+    tenants = Tenants(engines.meta, engines.clock, engines.vault)
     for path in ("acme", "acme/lab"):
         drive(tenants.create(OWNER, path, {}, Terms(capacity_bytes=5)))
     register = Register(engines.meta, engines.keys, engines.clock, engines.ids)

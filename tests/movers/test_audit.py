@@ -230,7 +230,7 @@ def test_a_change_and_its_record_are_one(forest):
     """Killed before the commit there is neither; killed right after it, both."""
     forest.make("acme")
     for steps, there in ((0, 0), (1, 1)):
-        tenants = Tenants(MortalMeta(forest.meta, Life(steps)), forest.clock)
+        tenants = Tenants(MortalMeta(forest.meta, Life(steps)), forest.clock, forest.vault)
         recorder = Recorder(forest.meta, forest.clock, SeededIds(9))
         with pytest.raises(Death):
             drive(tenants.create(OWNER, f"acme/{steps}", {}, Terms(), recorder.begin("tenant.create", OWNER)))

@@ -90,7 +90,7 @@ def test_what_is_written_meanwhile_is_counted_once(old):
 
 
 def test_a_limit_does_not_stand_in_the_way_of_counting(old):
-    drive(Tenants(old.meta, old.clock).update(OWNER, "/", {"capacity_bytes": 1}))
+    drive(Tenants(old.meta, old.clock, old.vault).update(OWNER, "/", {"capacity_bytes": 1}))
     while drive(count_old_buckets(old.meta, old.quota, steps=1, keys=10)).more:
         continue
     assert used(old) == recounted(old)

@@ -134,7 +134,7 @@ def test_a_credential_that_is_being_made_or_rotated_comes_to_nothing(estate):
 
 
 def test_a_tenant_that_is_being_made_below_comes_to_nothing(estate):
-    tenants = Tenants(Interrupted(estate.meta, lambda: estate.erase("acme")), estate.clock)
+    tenants = Tenants(Interrupted(estate.meta, lambda: estate.erase("acme")), estate.clock, estate.engines.vault)
     with pytest.raises(Conflict):
         drive(tenants.create(OWNER, "acme/late", {}, UNBOUND))
     to_the_end(estate, estate.rounds())

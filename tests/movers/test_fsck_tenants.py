@@ -70,7 +70,7 @@ def found(engines):
 @given(deeds=st.lists(DEEDS, min_size=5, max_size=40))
 def test_no_history_of_the_tree_leaves_anything_to_find(engines, deeds):
     """The tree goes on from one example to the next, so that histories are long."""
-    tenants = Tenants(engines.meta, engines.clock)
+    tenants = Tenants(engines.meta, engines.clock, engines.vault)
     register = Register(engines.meta, engines.keys, engines.clock, engines.ids)
     keys = []
     for one in deeds:

@@ -13,6 +13,7 @@ from isotherm.tenancy.keystore import FileKeys
 from isotherm.tenancy.roles import ALL_ROLES, OWNER, Caller, Role
 from isotherm.tenancy.tenants import Tenants
 from isotherm.tenancy.terms import Terms
+from isotherm.tenancy.vault import Vault
 from tests.metadata import open_meta
 
 
@@ -22,8 +23,9 @@ class Forest:
     def __init__(self, meta, keys_path, clock):
         self.meta = meta
         self.clock = clock
-        self.tenants = Tenants(meta, clock)
         self.keys = FileKeys(keys_path, SeededIds(1))
+        self.vault = Vault(meta, self.keys, clock, SeededIds(5))
+        self.tenants = Tenants(meta, clock, self.vault)
         self.credentials = Credentials(meta, self.keys, clock, SeededIds(2))
         self.erasures = Erasures(meta, self.keys, clock)
         self.grants = Grants(meta, clock, NAMED)

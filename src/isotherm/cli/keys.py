@@ -151,7 +151,7 @@ def _opened(
         directory = engines.directory
         credentials = Credentials(engines.meta, engines.keys, engines.clock, engines.ids)
         recorder = Recorder(engines.meta, engines.clock, engines.ids)
-        yield credentials, Tenants(engines.meta, engines.clock), recorder, directory
+        yield credentials, Tenants(engines.meta, engines.clock, engines.vault), recorder, directory
 
 
 def _show(credential: Credential, as_json: bool) -> None:

@@ -116,6 +116,7 @@ async def work(duty: Duty) -> None:
         duty.ready(**told)
         while not await duty.stopped_within(SWEEP_S):
             await asyncio.to_thread(engines.segments.sweep)
+            engines.vault.sweep()
         draining = asyncio.create_task(gateway.drain(duty.grace_s))
         await asyncio.sleep(0)  # now it accepts no more
     if not await draining:

@@ -32,13 +32,16 @@ from isotherm.objects.layout import ROOT_TENANT
 from isotherm.objects.space import Space
 from isotherm.segments.local import LocalSegments
 from isotherm.segments.places import segment_places
-from isotherm.segments.port import Media
+from isotherm.segments.port import Media, Segments
 from isotherm.segments.remote.anchor import MARK, anchored
+from isotherm.segments.tenant_segments import TenantSegments
 from isotherm.segments.upkeep import Upkeep
 from isotherm.settings import Settings
+from isotherm.store.keystores import open_keystore
 from isotherm.tenancy import credential_record
-from isotherm.tenancy.keystore import ROOT, FileKeys
+from isotherm.tenancy.keystore import ROOT, KeyStore
 from isotherm.tenancy.quota import Quota
+from isotherm.tenancy.vault import Vault
 
 if TYPE_CHECKING:
     from isotherm.segments.remote.bucket import Bucket
@@ -53,7 +56,8 @@ _Places = Mapping[Media, Sequence[Path]]
 class Engines:
     """The engines of one opened data directory. Close once, when nothing uses them any more.
 
-    `places` are all directories of segments, those within the data directory first.
+    `places` are all directories of segments, those within the data directory first; `keys` the secrets of the store, and
+    `vault` what they open.
     """
 
     settings: Settings
@@ -63,6 +67,8 @@ class Engines:
     segments: Upkeep
     clock: Clock
     ids: Ids
+    keys: KeyStore
+    vault: Vault
     quota: Quota = field(default_factory=Quota)
 
     @property
@@ -72,13 +78,11 @@ class Engines:
         return [home, *(path for paths in self.places.values() for path in paths if not path.is_relative_to(home))]
 
     def space(self, tenant: int = ROOT_TENANT, warrant: Warrant | None = None) -> Space:
-        """The objects of a tenant; with a warrant, those of the one bucket that was granted."""
-        return Space(tenant, self.meta, self.segments, self.clock, self.ids, quota=self.quota, warrant=warrant)
-
-    @property
-    def keys(self) -> FileKeys:
-        """The secrets of this store."""
-        return _keys(self.settings, self.directory, self.ids)
+        """The objects of a tenant; with a warrant, those of the one bucket that was granted. All but the root's are sealed."""
+        segments: Segments = self.segments
+        if tenant != ROOT_TENANT:
+            segments = TenantSegments(self.segments, self.vault, tenant)
+        return Space(tenant, self.meta, segments, self.clock, self.ids, quota=self.quota, warrant=warrant)
 
     def opened(self) -> OpenedStore:
         """The store as maintenance commands take it."""
@@ -155,16 +159,17 @@ async def compose_here(
     else:
         meta = LmdbMeta.open(directory.meta, clock=clock, ids=ids, role=role)
     try:
+        keys = open_keystore(settings, directory, ids)
         if settings.bucket and not await anchored(meta):  # one that cannot be used is not written down as the store's
             await offload(_bucket(settings).demand_usable, MARK)
         if kind == "postgresql":
-            directory = await _claimed(settings, directory, meta, ids)
+            directory = await _claimed(settings, directory, meta, ids, keys)
         places = {} if settings.bucket else _places(settings, directory, ids)
         segments = await _segments(settings, places, meta, clock, ids)
     except BaseException:
         meta.close()
         raise
-    return Engines(settings, directory, places, meta, segments, clock, ids)
+    return Engines(settings, directory, places, meta, segments, clock, ids, keys, Vault(meta, keys, clock, ids))
 
 
 async def _segments(settings: Settings, places: _Places, meta: Meta, clock: Clock, ids: Ids) -> Upkeep:
@@ -187,10 +192,6 @@ def _bucket(settings: Settings) -> Bucket:
     return Bucket.open(settings.bucket, settings.remote)
 
 
-def _keys(settings: Settings, directory: DataDirectory, ids: Ids) -> FileKeys:
-    return FileKeys(directory.keys, ids, settings.root_key)
-
-
 async def _postgresql(address: str, clock: Clock, ids: Ids) -> Engine:
     try:
         from isotherm.meta.postgresql import PostgresMeta
@@ -199,12 +200,12 @@ async def _postgresql(address: str, clock: Clock, ids: Ids) -> Engine:
     return await PostgresMeta.open(address, clock=clock, ids=ids)
 
 
-async def _claimed(settings: Settings, directory: DataDirectory, meta: Meta, ids: Ids) -> DataDirectory:
+async def _claimed(settings: Settings, directory: DataDirectory, meta: Meta, ids: Ids, keys: KeyStore) -> DataDirectory:
     """The directory, once it is known that the database is its store's. Raises Invalid where it is not.
 
     Where the segments lie in a bucket, a new directory becomes one more of the store's: nothing in it is missed by others.
     """
-    root_key = _keys(settings, directory, ids).key(ROOT)
+    root_key = keys.key(ROOT)
     place = settings.bucket.partition("?")[0] or LOCAL
     ours = Belonging(directory.store_id, directory.created_ms, place, credential_record.key_id(root_key).hex())
     if directory.claimed:

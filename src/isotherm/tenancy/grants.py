@@ -24,10 +24,10 @@ from isotherm.tenancy import grant_record as record
 from isotherm.tenancy import tree
 from isotherm.tenancy.audit.deed import Deed
 from isotherm.tenancy.audit.record import Change
+from isotherm.tenancy.finding import LIMIT_MOST, find
 from isotherm.tenancy.grant_record import Access, Grant
 from isotherm.tenancy.grant_removal import GRANTS_MOST, MOUNTS_MOST, remove
 from isotherm.tenancy.roles import Caller, Need
-from isotherm.tenancy.tenants import LIMIT_MOST, find
 from isotherm.tenancy.tree import demand_open
 from isotherm.tenancy.tree_reading import Chain, chain_of
 

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from isotherm.errors import Corrupt
 from isotherm.meta.accounts import balance
-from isotherm.meta.port import Reader, Transaction
+from isotherm.meta.port import ACCOUNT_ROWS, Reader, Transaction
 from isotherm.meta.rules import over_quota
 from isotherm.tenancy import tree_record as record
 from isotherm.tenancy.roles import ROOT_TENANT
@@ -56,6 +56,14 @@ async def move(txn: Transaction, tenant: int, old: Sequence[Node], new: Sequence
                     delta = sign * balances.get(kind, 0)
                     txn.charge(accounts_of(node.id) + kind, delta, most_of(node.terms, kind))
                     txn.charge(accounts_of(node.id) + below(kind), delta)
+
+
+async def release(txn: Transaction, tenant: int, above: Sequence[Node]) -> None:
+    """Within a transaction: a tenant below which nothing lies is no more, and what it was charged is nobody's."""
+    await move(txn, tenant, above, ())
+    prefix = accounts_of(tenant)
+    for key, _ in await txn.range(prefix, prefix + b"\xff", 2 * len(KINDS) * ACCOUNT_ROWS):
+        txn.delete(key)
 
 
 def most_of(terms: Terms, kind: bytes) -> int | None:

@@ -22,25 +22,25 @@ from isotherm.tenancy import credential_record, quota, tree
 from isotherm.tenancy import tree_record as record
 from isotherm.tenancy.audit.deed import Deed
 from isotherm.tenancy.audit.record import Change, differences
+from isotherm.tenancy.finding import LIMIT_MOST, find, own_chain
 from isotherm.tenancy.grant_removal import forget
 from isotherm.tenancy.promises import Exceeded, Ledger
 from isotherm.tenancy.register import Permit, Place, no_access_key
-from isotherm.tenancy.roles import ROOT_TENANT, Caller, Need, demand_height, demand_role, reaches
+from isotherm.tenancy.roles import ROOT_TENANT, Caller, Need, demand_role, reaches
 from isotherm.tenancy.terms import Terms, changed_terms, checked_labels, checked_terms
 from isotherm.tenancy.tree import (
     Node,
     TenantState,
     demand_depth,
-    demand_lasting,
     demand_no_cycle,
     demand_open,
     path_of,
     worst,
 )
-from isotherm.tenancy.tree_reading import Chain, chain_along, chain_of, read_node
+from isotherm.tenancy.tree_reading import chain_of, read_node
 from isotherm.tenancy.usage import Held, read_usage
+from isotherm.tenancy.vault import KeyMissing, Vault
 
-LIMIT_MOST = 1_000
 _WALK_MOST = 10_000
 _CREDENTIALS_MOST = 1_000
 
@@ -55,11 +55,12 @@ class Seen:
 
 
 class Tenants:
-    """The tree of a store."""
+    """The tree of a store. `vault`: wraps the keys of those who are moved."""
 
-    def __init__(self, meta: Meta, clock: Clock) -> None:
+    def __init__(self, meta: Meta, clock: Clock, vault: Vault) -> None:
         self._meta = meta
         self._clock = clock
+        self._vault = vault
 
     async def show(self, caller: Caller, tenant: str) -> Seen:
         """Raises Denied, NotFound, Invalid."""
@@ -75,7 +76,7 @@ class Tenants:
     async def own(self, caller: Caller) -> Seen:
         """The caller's own node. Raises NotFound where it has gone."""
         with self._meta.snapshot() as snapshot:
-            return _seen(await _own_chain(snapshot, caller))
+            return _seen(await own_chain(snapshot, caller))
 
     async def page(
         self, caller: Caller, under: str | None, *, after: str = "", limit: int = 100
@@ -90,7 +91,7 @@ class Tenants:
         with self._meta.snapshot() as snapshot:
             if under is None:
                 demand_role(caller, Need.LOOK)
-                chain = await _own_chain(snapshot, caller)
+                chain = await own_chain(snapshot, caller)
             else:
                 chain = await find(snapshot, caller, under, Need.LOOK)
             start, end = record.children_of(chain[-1].id)
@@ -206,6 +207,7 @@ class Tenants:
             AlreadyExists: something else lies there. Conflict: that would be a cycle, or nothing new is made there.
             OverQuota: the new parent, or one above it, has not that much to promise, or no room for what it holds.
             Conflicted: too much is written there just now.
+            Unavailable, Denied, Corrupt: its key cannot be wrapped anew; see `Vault.rewrap`.
         """
         names = tree.parse_path(path)
 
@@ -232,10 +234,16 @@ class Tenants:
             txn.delete(record.child_row(old.parent, old.name))
             txn.put(record.child_row(new.parent, new.name), record.pack_id(new.id))
             _put(txn, ledger)
+            if new.parent != old.parent:
+                await self._vault.rewrap(txn, new.id, new.parent)
             _tell(txn, deed, chain, {"path": (path_of(chain), path_of([*above, new]))})
             return _seen([*above, new])
 
-        return (await self._meta.transact(write))[0]
+        while True:
+            try:
+                return (await self._meta.transact(write))[0]
+            except KeyMissing as missing:
+                await self._vault.make(missing.tenant)
 
     async def delete(self, caller: Caller, tenant: str, deed: Deed | None = None) -> None:
         """Remove a node, and what it has granted and mounted. Its id is never used again.
@@ -300,33 +308,6 @@ class Tenants:
         return held
 
 
-async def find(
-    reader: Reader, caller: Caller, tenant: str, need: Need, *, asked: str | None = None, erased: bool = False
-) -> Chain:
-    """The chain from the root to a node that the caller may act on so.
-
-    Args:
-        asked: what the caller named, where `tenant` is only a part of it.
-        erased: a node that is being erased, or has been deleted, is found as well; the latter by its id.
-
-    Raises:
-        Conflict: it is being erased, or one above it is, and the caller would govern it.
-        Denied: the caller's roles do not suffice for this anywhere, or not for this node, which it may see.
-        NotFound: there is no such node, or none that the caller reaches: one cannot be told from the other.
-        Invalid: not a path or id.
-    """
-    demand_role(caller, need)
-    reference = tree.parse_reference(tenant)
-    chain = await chain_of(reader, reference) if isinstance(reference, int) else await chain_along(reader, reference)
-    there = bool(chain) and (erased or chain[-1].state is not TenantState.ERASED)  # which only an id still leads to
-    if not there or not reaches(caller, [node.id for node in chain]):
-        raise NotFound(f"there is no tenant {asked or tenant}", code="NoSuchTenant")
-    demand_height(caller, chain[-1].id, need)
-    if need is Need.GOVERN and not erased:
-        demand_lasting(chain)
-    return chain
-
-
 def _with_promises(caller: Caller, chain: Sequence[Node], decide: Callable[[], None]) -> None:
     """Run a decision of the ledger's; a refusal shows numbers only of nodes that the caller reaches."""
     try:
@@ -335,13 +316,6 @@ def _with_promises(caller: Caller, chain: Sequence[Node], decide: Callable[[], N
         upto = [node.id for node in chain].index(error.node) + 1
         visible = reaches(caller, [node.id for node in chain[:upto]])
         raise (error.shown(path_of(chain[:upto])) if visible else error.veiled()) from None
-
-
-async def _own_chain(reader: Reader, caller: Caller) -> Chain:
-    chain = await chain_of(reader, caller.tenant)
-    if not chain:
-        raise NotFound("your tenant is not there any more", code="NoSuchTenant")
-    return chain
 
 
 async def _node(reader: Reader, tenant: int) -> Node:

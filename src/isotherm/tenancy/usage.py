@@ -22,7 +22,7 @@ from isotherm.tenancy.terms import Terms
 BYTES, HELD, OLDER, MARKERS, UPLOADS, UPLOAD_BYTES = KINDS = (b"B", b"N", b"O", b"M", b"U", b"P")
 """Of accounts: bytes; versions and uploads; versions that are not current; delete markers; uploads; bytes of those."""
 
-ALL_COUNTED = b"\0\0\0\0Z"
+ALL_COUNTED = b"\0\0\0\0c"
 """A row that is there once nothing is left of what programs wrote that did not count."""
 
 

@@ -25,6 +25,7 @@ from isotherm.tenancy.erasure.record import Erasure, Issued
 from isotherm.tenancy.erasure.statement import Found, digest, erased, purged
 from isotherm.tenancy.keystore import ROOT, KeyStore
 from isotherm.tenancy.promises import Ledger
+from isotherm.tenancy.quota import release
 from isotherm.tenancy.terms import UNBOUND
 from isotherm.tenancy.tree import TenantState
 from isotherm.tenancy.tree_reading import Chain, chain_of
@@ -78,6 +79,7 @@ class Certifying:
             txn.put(record.certificate_row(tenant), record.pack(issued))
             txn.delete(record.erasure_row(tenant))
             _take_out(txn, chain)
+            await release(txn, tenant, chain[:-1])
             txn.append(FEED, pack_audit(_told(erasure, chain, digest(certificate), now_ms)))
             return True
 

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 
 from isotherm.objects import erasing as objects
 from isotherm.tenancy.erasure import erasing_credentials as credentials
+from isotherm.tenancy.erasure import erasing_grants as grants
+from isotherm.tenancy.erasure import erasing_keys as keys
 from isotherm.tenancy.erasure.eraser import Eraser
 
-KINDS: tuple[Eraser, ...] = (*credentials.ERASERS, *objects.ERASERS)
+KINDS: tuple[Eraser, ...] = (*credentials.ERASERS, *grants.ERASERS, *objects.ERASERS, *keys.ERASERS)
 
 WALKED: Mapping[bytes, str] = {
     b"K": "credentials that were revoked stand under no tenant: looked for among all (leftovers.py)",
@@ -24,6 +26,9 @@ KEPT: Mapping[bytes, str] = {
     b"N": "the node stays as erased, without labels and terms, so that its id is never given again",
     b"C": "its name goes in the transaction that certifies",
     b"O": "the last id that was given",
+    b"h": "what others have granted it is theirs to take back",
+    b"U": "accounts of what it holds go in the transaction that certifies, from its own and from those above",
+    b"c": "whether all is counted; nothing of tenants",
     b"J": "the audit log is not erased: its chain would break",
     b"Y": "the audit log",
     b"Q": "the audit log",

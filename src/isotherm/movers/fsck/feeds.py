@@ -9,16 +9,17 @@ from isotherm.movers.fsck.findings import Kind
 from isotherm.movers.fsck.job import Job
 from isotherm.objects.events import decode_event
 from isotherm.objects.layout import FEED, TABLES
-from isotherm.tenancy import credential_record, grant_record, tree_record
+from isotherm.tenancy import credential_record, grant_record, tree_record, vault_record
 from isotherm.tenancy.audit import rows
 from isotherm.tenancy.erasure import record as erasures
 
 SYSTEM_TENANT = 0
 _SYSTEM_TABLES = {
-    *(bytes((letter,)) for letter in b"SLREHIAVDPTUZ"),
+    *(bytes((letter,)) for letter in b"SLREHIAVDPTUc"),
     credential_record.TABLE,
     *tree_record.TABLES,
     *grant_record.TABLES,
+    vault_record.TABLE,
     *rows.TABLES,
     *erasures.TABLES,
 }

@@ -14,6 +14,7 @@ from dataclasses import replace
 from isotherm.errors import IsothermError
 from isotherm.meta import rules
 from isotherm.meta.port import ACCOUNT_BYTES, ACCOUNTS
+from isotherm.movers.fsck.erasures import being_erased
 from isotherm.movers.fsck.findings import Kind
 from isotherm.movers.fsck.job import Job
 from isotherm.objects.layout import bucket_row
@@ -21,7 +22,7 @@ from isotherm.objects.records import encode_bucket
 from isotherm.tenancy import tree_record as record
 from isotherm.tenancy.roles import ROOT_TENANT
 from isotherm.tenancy.tree import DEPTH_MOST
-from isotherm.tenancy.usage import Tally, accounts_of, below
+from isotherm.tenancy.usage import KINDS, accounts_of, below
 
 _Balances = dict[bytes, int]
 
@@ -29,7 +30,10 @@ _Balances = dict[bytes, int]
 def check_usage(job: Job) -> None:
     """After the versions and uploads of every tenant have been walked."""
     kept = _kept(job)
-    wanted = _wanted(job.tallies, _parents(job))
+    held = {tenant: dict(tally.changes()) for tenant, tally in job.tallies.items()}
+    for tenant in being_erased(job):  # charged to the end for what it held
+        held[tenant] = _own(kept, tenant)
+    wanted = _wanted(held, _parents(job))
     for account in sorted(kept.keys() | wanted.keys()):
         counted, charged = wanted.get(account, 0), kept.get(account, 0)
         if counted != charged:
@@ -69,10 +73,16 @@ def _parents(job: Job) -> dict[int, int]:
     return parents
 
 
-def _wanted(tallies: Mapping[int, Tally], parents: Mapping[int, int]) -> _Balances:
+def _own(kept: Mapping[bytes, int], tenant: int) -> dict[bytes, int]:
+    """What a tenant is charged for itself, by kind."""
+    account = accounts_of(tenant)
+    return {kind: kept.get(account + kind, 0) - kept.get(account + below(kind), 0) for kind in KINDS}
+
+
+def _wanted(held: Mapping[int, Mapping[bytes, int]], parents: Mapping[int, int]) -> _Balances:
     wanted: _Balances = defaultdict(int)
-    for tenant, tally in tallies.items():
-        for kind, count in tally.changes():
+    for tenant, counts in held.items():
+        for kind, count in counts.items():
             wanted[accounts_of(tenant) + kind] += count
             for above in _above(tenant, parents):
                 wanted[accounts_of(above) + kind] += count

@@ -19,7 +19,7 @@ def administration(engines: Engines, register: Register) -> Administration:
     """Over the engines of a store, and the register of its credentials that the caller has."""
     meta, clock = engines.meta, engines.clock
     return Administration(
-        tenants=Tenants(meta, clock),
+        tenants=Tenants(meta, clock, engines.vault),
         register=register,
         audit=AuditLog(meta),
         erasures=Erasures(meta, engines.keys, clock),

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from isotherm.tenancy.finding import LIMIT_MOST
 from isotherm.tenancy.grant_record import Access
 from isotherm.tenancy.grants import PREFIX_BYTES_MOST
-from isotherm.tenancy.tenants import LIMIT_MOST
 from isotherm.tenancy.terms import LABELS_MOST, LabelName, Labels, LabelValue, Terms
 from isotherm.tenancy.tree import TenantState
 

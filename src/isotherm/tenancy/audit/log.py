@@ -21,8 +21,8 @@ from isotherm.meta.port import STAMP_BYTES, Meta, Reader
 from isotherm.tenancy.audit import rows
 from isotherm.tenancy.audit.chain import Head, genesis
 from isotherm.tenancy.audit.record import Record, read
+from isotherm.tenancy.finding import LIMIT_MOST, find
 from isotherm.tenancy.roles import Caller, Need
-from isotherm.tenancy.tenants import LIMIT_MOST, find
 
 LOOKED_AT_MOST = 10_000
 

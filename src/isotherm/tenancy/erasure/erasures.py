@@ -22,9 +22,9 @@ from isotherm.tenancy.audit.record import differences
 from isotherm.tenancy.erasure import record
 from isotherm.tenancy.erasure.certificate import Signer
 from isotherm.tenancy.erasure.record import Erasure, Issued
+from isotherm.tenancy.finding import LIMIT_MOST, find
 from isotherm.tenancy.keystore import ROOT, KeyStore
 from isotherm.tenancy.roles import ROOT_TENANT, Caller, Need, demand_role, role_words
-from isotherm.tenancy.tenants import LIMIT_MOST, find
 from isotherm.tenancy.tree import TenantState, demand_lasting, path_of
 from isotherm.tenancy.tree_reading import Chain
 

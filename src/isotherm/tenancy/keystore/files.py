@@ -34,11 +34,15 @@ class FileKeys:
     Args:
         root: the root key's file, where it is another one: several nodes share it, and none of them makes it.
         tenants: the directory of tenants' secrets, where it is another one: on a file system that several nodes share.
+        refusal: why no tenant's secret may be made here, where that is so.
     """
 
-    __slots__ = ("_directory", "_ids", "_root", "_tenants")
+    __slots__ = ("_directory", "_ids", "_refusal", "_root", "_tenants")
 
-    def __init__(self, directory: Path, ids: Ids, root: Path | None = None, tenants: Path | None = None) -> None:
+    def __init__(
+        self, directory: Path, ids: Ids, root: Path | None = None, tenants: Path | None = None, refusal: str = ""
+    ) -> None:
+        self._refusal = refusal
         self._directory = directory
         self._ids = ids
         self._root = root
@@ -60,6 +64,8 @@ class FileKeys:
         return _read(self._path(tenant))
 
     async def make(self, tenant: int) -> bytes:
+        if self._refusal:
+            raise Denied(self._refusal, code="KeyStoreNotShared")
         return await offload(self._make, tenant)
 
     async def destroy(self, tenant: int) -> bool:

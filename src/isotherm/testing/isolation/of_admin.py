@@ -20,6 +20,7 @@ BODIES: Mapping[str, Mapping[str, object]] = {
     "tenant.create": {},
     "tenant.update": {"labels": {"taken": "over"}},
     "tenant.move": {"to": "isolation-elsewhere"},
+    "tenant.erase": {"confirm": "isolation-elsewhere"},
     "key.create": {"roles": ["data", "admin", "auditor"]},
     "grant.create": {"bucket": "common-bucket", "to": "@4294967289"},
     "mount.create": {"owner": "@4294967289", "grant": "g"},
