@@ -12,6 +12,7 @@ from isotherm.objects.model import Algorithm, Attributes, Condition, Digests, Re
 from isotherm.objects.mounting import MountingSpace
 from isotherm.objects.space import Space
 from isotherm.store.spaces import Spaces
+from isotherm.tenancy.generation import Generation
 from isotherm.tenancy.grant_record import Access
 from isotherm.tenancy.grants import Grants, Wanted
 from isotherm.tenancy.mounts import Mounts
@@ -35,8 +36,8 @@ class Neighbours:
         self.grants = Grants(engines.meta, engines.clock, NAMED)
         for path in ("acme", "beta"):
             drive(self.tenants.create(OWNER, path, {}, Terms()))
-        self.mounts = Mounts(engines.meta, engines.clock)
-        self.standings = Standings(engines.meta, engines.clock)
+        self.mounts = Mounts(engines.meta, engines.clock, Generation(engines.meta, engines.clock))
+        self.standings = Standings(engines.meta, engines.clock, Generation(engines.meta, engines.clock))
         self.spaces = Spaces(engines, self.mounts, self.standings)
         self.acme = engines.space(ACME)
         drive(self.acme.create_bucket("lake"))

@@ -18,7 +18,7 @@ from isotherm.tenancy.mounts import Mount, Mounts
 from isotherm.tenancy.standing import Standings
 from isotherm.tenancy.tree import BARRED
 
-_KEPT_MOST = 1_024
+_KEPT_MOST = 16_384
 
 
 class Spaces:

@@ -82,6 +82,8 @@ class Gate:
         self._askers = 0
         """Tenants that have asked for something in this turn."""
         self._timer: asyncio.TimerHandle | None = None
+        self._seen = -1
+        """How often anything had changed when it was looked at last."""
         self._left: list[Node] = []
         """Nodes of lanes that were forgotten, or moved elsewhere."""
 
@@ -250,6 +252,11 @@ class Gate:
         """Reads anew what those are promised that have asked for anything since the last time, or wait; forgets the others."""
         now_s = self._now_s()
         busy = [lane for lane in self.lanes() if lane.used or lane.open]
+        try:
+            number = await self._standings.generation.renew()
+        except IsothermError:
+            number = self._seen  # the store does not answer: what was known holds
+        unchanged, self._seen = number == self._seen, number
         if len(busy) < 2:
             self._crowded, self._sole = False, busy[0] if busy else None
             self.scheduler.starts = STARTS_ANY
@@ -258,6 +265,8 @@ class Gate:
             lane.used, lane.used_s = False, now_s
             if number % _BREATH == _BREATH - 1:
                 await asyncio.sleep(0)
+            if unchanged:
+                continue
             try:
                 state, _ = await self._standings.of(lane.tenant)
             except IsothermError:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from isotherm.errors import Corrupt, Unsupported
 from isotherm.meta.port import Transaction
 from isotherm.tenancy import grant_record as record
+from isotherm.tenancy.generation import changed
 from isotherm.tenancy.grant_record import Grant
 
 GRANTS_MOST = 1_000
@@ -23,6 +24,7 @@ def remove(txn: Transaction, grant: Grant) -> None:
     txn.delete(record.received_row(grant.to, grant.owner, grant.name))
     if grant.alias:
         txn.delete(record.mount_row(grant.to, grant.alias))
+        changed(txn)
 
 
 async def forget(txn: Transaction, tenant: int) -> None:

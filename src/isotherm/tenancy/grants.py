@@ -25,6 +25,7 @@ from isotherm.tenancy import tree
 from isotherm.tenancy.audit.deed import Deed
 from isotherm.tenancy.audit.record import Change
 from isotherm.tenancy.finding import LIMIT_MOST, find
+from isotherm.tenancy.generation import changed
 from isotherm.tenancy.grant_record import Access, Grant
 from isotherm.tenancy.grant_removal import GRANTS_MOST, MOUNTS_MOST, remove
 from isotherm.tenancy.roles import Caller, Need
@@ -226,6 +227,7 @@ class Grants:
         await _demand_room(txn, record.mounts_in(grant.to), MOUNTS_MOST, "mounts")
         mounted = replace(grant, alias=alias)
         txn.put(record.mount_row(grant.to, alias), record.pack(mounted))
+        changed(txn)
         _tell(txn, deed, chain, {f"mount.{alias}": (None, _value(mounted))})
         return mounted
 

@@ -3,8 +3,9 @@
 An access key names a row in the system tenant; its secret is sealed there (credential_record.py). `find` is what every
 request calls: it answers from a cache whose entries are at most a second old, so that a revoked key stops within a second
 in every gateway, and no message has to reach it. What is not at hand is to be looked up (`look_up`), which waits for the
-store as long as that takes: an answer is never older than a second or the request itself. Entries in use are asked for again
-before they are too old, so that hardly anybody waits.
+store as long as that takes: an answer is never older than a second or the request itself. One counter tells whether anything has
+changed (generation.py); while it stands, nothing is read again. Else entries in use are asked for again before they are too old, so
+that hardly anybody waits.
 
 A credential found bears the standing of its tenant, with that of all tenants above it folded in: as old as the rest. Whoever
 has proved that it is his is served only after `Credential.demand`.
@@ -16,6 +17,7 @@ command line and the control process.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from isotherm.clock import Clock
@@ -24,6 +26,7 @@ from isotherm.errors import Corrupt, IsothermError, SlowDown, Unsupported
 from isotherm.ids import Ids
 from isotherm.meta.port import Meta
 from isotherm.tenancy import credential_record as record
+from isotherm.tenancy.generation import Generation
 from isotherm.tenancy.keystore import ROOT, KeyStore
 from isotherm.tenancy.mounts import Mounts
 from isotherm.tenancy.register import ACCESS_KEY_LETTERS, Credential, Listed, Register, State, well_formed
@@ -36,7 +39,7 @@ FRESH_S = 1.0
 REFRESH_S = 0.5
 STRANGERS_MOST = 32
 """Access keys never seen before that are looked up at once: a flood of guesses must not keep the store from others."""
-KNOWN_MOST = 10_000
+KNOWN_MOST = 40_000
 UNKNOWN_MOST = 1_000
 
 
@@ -51,6 +54,7 @@ class NotAtHand(Exception):
 @dataclass(slots=True)
 class _Known:
     looked_up_s: float
+    number: int
     stored: bytes
     row: record.Row
     credential: Credential
@@ -61,12 +65,14 @@ class Credentials(Register):
 
     def __init__(self, meta: Meta, keys: KeyStore, clock: Clock, ids: Ids) -> None:
         super().__init__(meta, keys, clock, ids)
-        self.standings = Standings(meta, clock)
-        self.mounts = Mounts(meta, clock)
+        self.generation = Generation(meta, clock)
+        self.standings = Standings(meta, clock, self.generation)
+        self.mounts = Mounts(meta, clock, self.generation)
         self._known: dict[str, _Known] = {}
         self._unknown: dict[str, float] = {}
         self._under_way: dict[str, asyncio.Task[Credential | None]] = {}
         self._strangers = 0
+        self._renewal: asyncio.Task[None] | None = None
 
     def find(self, access_key: str) -> Credential | None:
         """The credential, if it is active now or was at most a second ago. Costs a dictionary look-up most times.
@@ -75,9 +81,11 @@ class Credentials(Register):
             NotAtHand: ask `look_up`.
         """
         now_s = self._clock.monotonic()
+        if self.generation.stale(now_s) and self._renewal is None:
+            self._renew()
         known = self._known.get(access_key)
         if known is not None:
-            age_s = now_s - known.looked_up_s
+            age_s = now_s - self.generation.since_s(known.number, known.looked_up_s)
             if age_s < FRESH_S:
                 if age_s >= REFRESH_S and access_key not in self._under_way:
                     self._refresh(access_key)
@@ -86,6 +94,24 @@ class Credentials(Register):
         if missed_s is not None and now_s - missed_s < FRESH_S:
             return None
         raise NotAtHand(access_key)
+
+    def _renew(self) -> None:
+        """Ask in the background whether anything has changed. Where that fails, what is known grows old and is asked for."""
+        if asyncio._get_running_loop() is None:
+            return
+
+        async def renew() -> None:
+            with suppress(IsothermError):
+                await self.generation.renew()
+
+        self._renewal = start_eagerly(renew())
+        if self._renewal is not None:
+            self._renewal.add_done_callback(self._renewed)
+
+    def _renewed(self, task: asyncio.Task[None]) -> None:
+        self._renewal = None
+        if not task.cancelled():
+            task.exception()
 
     async def look_up(self, access_key: str) -> Credential | None:
         """The credential as the store has it now, or had it after this was called. Callers of one key share an answer.
@@ -150,7 +176,7 @@ class Credentials(Register):
             self._strangers -= 1
 
     async def _look_up(self, access_key: str) -> Credential | None:
-        now_s = self._clock.monotonic()
+        now_s, number = self._clock.monotonic(), self.generation.number
         stored = await self._meta.get(record.row_key(access_key))
         known = self._known.get(access_key)
         if stored is None:
@@ -175,7 +201,7 @@ class Credentials(Register):
         if access_key not in self._known:
             _make_room(self._known, KNOWN_MOST)
         self._unknown.pop(access_key, None)
-        self._known[access_key] = _Known(min(now_s, since_s), stored, row, credential)
+        self._known[access_key] = _Known(min(now_s, since_s), number, stored, row, credential)
         return credential if self._good(row) else None
 
     def _remember_unknown(self, access_key: str, now_s: float) -> None:

@@ -16,6 +16,7 @@ from isotherm.clock import Clock
 from isotherm.errors import AlreadyExists, Corrupt, Denied, Unsupported
 from isotherm.meta.port import Pairs, Reader
 from isotherm.tenancy import grant_record as record
+from isotherm.tenancy.generation import Generation
 from isotherm.tenancy.grant_record import Access, Grant
 from isotherm.tenancy.grant_removal import MOUNTS_MOST
 
@@ -47,6 +48,7 @@ _NOTHING: Mapping[str, Mount] = {}
 @dataclass(frozen=True, slots=True)
 class _Known:
     read_s: float
+    number: int
     rows: Pairs
     mounts: Mapping[str, Mount]
 
@@ -54,9 +56,10 @@ class _Known:
 class Mounts:
     """Of the tenants of a store. `at_hand`: tenant → alias → mount, of those tenants alone that have any."""
 
-    def __init__(self, reader: Reader, clock: Clock) -> None:
+    def __init__(self, reader: Reader, clock: Clock, generation: Generation) -> None:
         self._reader = reader
         self._clock = clock
+        self._generation = generation
         self._known: dict[int, _Known] = {}
         self.at_hand: dict[int, Mapping[str, Mount]] = {}
 
@@ -64,9 +67,12 @@ class Mounts:
         """Read what is mounted in a tenant, unless that was done just now; the monotonic time since when it is known."""
         now_s = self._clock.monotonic()
         before = self._known.pop(tenant, None)
-        if before is not None and now_s - before.read_s < SHARED_S:
-            self._known[tenant] = before
-            return before.read_s
+        number = self._generation.number
+        if before is not None and before.number == number:
+            since_s = self._generation.since_s(number, before.read_s)
+            if now_s - since_s < SHARED_S:
+                self._known[tenant] = before
+                return since_s
         rows = await self._reader.range(*record.mounts_in(tenant), MOUNTS_MOST)
         same = before is not None and before.rows == rows
         mounts = before.mounts if before is not None and same else _decoded(rows)
@@ -74,7 +80,7 @@ class Mounts:
             oldest = next(iter(self._known))
             del self._known[oldest]
             self.at_hand.pop(oldest, None)
-        self._known[tenant] = _Known(now_s, rows, mounts)
+        self._known[tenant] = _Known(now_s, number, rows, mounts)
         if mounts:
             self.at_hand[tenant] = mounts
         else:

@@ -17,7 +17,7 @@ from isotherm.errors import Conflict, Corrupt, Denied, Invalid, NotFound, Unsupp
 from isotherm.ids import Ids
 from isotherm.meta.port import Meta, Transaction
 from isotherm.tenancy import credential_record as record
-from isotherm.tenancy import tree_record
+from isotherm.tenancy import generation, tree_record
 from isotherm.tenancy.audit.deed import Deed
 from isotherm.tenancy.keystore import ROOT, KeyStore
 from isotherm.tenancy.roles import ALL_ROLES, DATA_ALONE, ROOT_TENANT, Role, role_words
@@ -146,6 +146,7 @@ class Register:
     def _put(self, txn: Transaction, access_key: str, row: record.Row) -> None:
         """Every row that has not been revoked stands in the index of its tenant's credentials, too."""
         txn.put(record.row_key(access_key), row.pack())
+        generation.changed(txn)
         index = tree_record.credential_of(row.tenant, access_key)
         if row.state == record.ACTIVE:
             txn.put(index, b"")

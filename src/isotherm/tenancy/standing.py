@@ -16,13 +16,14 @@ from isotherm.errors import Corrupt, Unsupported
 from isotherm.meta.port import Reader
 from isotherm.tenancy import tree_record as record
 from isotherm.tenancy.contracting import contract_of
+from isotherm.tenancy.generation import Generation
 from isotherm.tenancy.qos import Contract
 from isotherm.tenancy.roles import ROOT_TENANT
 from isotherm.tenancy.tree import DEPTH_MOST, TenantState, worst
 
 SHARED_S = 0.25
-KNOWN_MOST = 10_000
-LINES_MOST = 4 * KNOWN_MOST
+KNOWN_MOST = 40_000
+LINES_MOST = KNOWN_MOST
 """Far more than tenants can be looked up within the second that an answer is good for: no line is dropped while in use."""
 
 Line = tuple[tuple[str, Contract], ...]
@@ -32,21 +33,23 @@ Line = tuple[tuple[str, Contract], ...]
 @dataclass(frozen=True, slots=True)
 class _Known:
     read_s: float
+    number: int
     parent: int
     state: TenantState
     contract: Contract
     stored: bytes | None
 
 
-_NOBODY = _Known(0.0, 0, TenantState.ERASED, Contract(), None)
+_NOBODY = _Known(0.0, 0, 0, TenantState.ERASED, Contract(), None)
 
 
 class Standings:
     """Of the tenants of a store, as one process knows them."""
 
-    def __init__(self, reader: Reader, clock: Clock) -> None:
+    def __init__(self, reader: Reader, clock: Clock, generation: Generation) -> None:
         self._reader = reader
         self._clock = clock
+        self.generation = generation
         self._known: dict[int, _Known] = {}
         self.lines: dict[int, Line] = {}
         """Those last told of, the latest at the end. One that has not changed is the same object as before."""
@@ -62,10 +65,10 @@ class Standings:
         line: list[tuple[str, Contract]] = []
         at = tenant
         while at != ROOT_TENANT:
-            known = await self._node(at)
+            known, read_s = await self._node(at)
             states.append(known.state)
             line.append((str(at), known.contract))
-            since_s = min(since_s, known.read_s)
+            since_s = min(since_s, read_s)
             if not known.parent or len(states) > DEPTH_MOST:
                 states.append(TenantState.ERASED)
                 break
@@ -81,12 +84,16 @@ class Standings:
             del self.lines[next(iter(self.lines))]
         self.lines[tenant] = before if before == line else line
 
-    async def _node(self, tenant: int) -> _Known:
+    async def _node(self, tenant: int) -> tuple[_Known, float]:
+        """A node, and since when at the latest it is known to be so."""
         now_s = self._clock.monotonic()
         before = self._known.pop(tenant, _NOBODY)
-        if before is not _NOBODY and now_s - before.read_s < SHARED_S:
-            self._known[tenant] = before
-            return before
+        number = self.generation.number
+        if before is not _NOBODY and before.number == number:
+            since_s = self.generation.since_s(number, before.read_s)
+            if now_s - since_s < SHARED_S:
+                self._known[tenant] = before
+                return before, since_s
         stored = await self._reader.get(record.node_row(tenant))
         parent, state, contract = 0, TenantState.ERASED, before.contract
         if stored is not None and stored == before.stored:
@@ -99,5 +106,5 @@ class Standings:
                 pass
         while len(self._known) >= KNOWN_MOST:
             del self._known[next(iter(self._known))]
-        self._known[tenant] = known = _Known(now_s, parent, state, contract, stored)
-        return known
+        self._known[tenant] = known = _Known(now_s, number, parent, state, contract, stored)
+        return known, now_s

@@ -193,7 +193,7 @@ class Tenants:
                 raise Conflict("the root is never suspended: nobody could resume it", code="TenantIsRoot")
             new = replace(chain[-1], state=state)
             if new != chain[-1]:
-                txn.put(record.node_row(new.id), record.pack(new))
+                record.put_node(txn, new)
             _tell(txn, deed, chain, differences(chain[-1], new))
             return _seen([*chain[:-1], new])
 
@@ -266,7 +266,7 @@ class Tenants:
             txn.delete(record.child_row(node.parent, node.name))
             await forget(txn, node.id)
             gone = replace(node, state=TenantState.ERASED)
-            txn.put(record.node_row(node.id), record.pack(gone))
+            record.put_node(txn, gone)
             _tell(txn, deed, chain, differences(node, gone))
 
         await self._meta.transact(write)
@@ -364,7 +364,7 @@ def _tell(txn: Transaction, deed: Deed | None, chain: Sequence[Node], changed: M
 
 def _put(txn: Transaction, ledger: Ledger) -> None:
     for node in ledger.changed():
-        txn.put(record.node_row(node.id), record.pack(node))
+        record.put_node(txn, node)
 
 
 def _merged(labels: Mapping[str, str], changes: object) -> dict[str, str]:

@@ -10,6 +10,8 @@ import struct
 import msgspec
 
 from isotherm.errors import Corrupt, Unsupported
+from isotherm.meta.port import Transaction
+from isotherm.tenancy.generation import changed
 from isotherm.tenancy.tree import Node
 
 VERSION = 1
@@ -78,6 +80,12 @@ def unpack_id(stored: bytes) -> int:
         raise Corrupt("the id of a tenant has 4 bytes")
     number: int = _ID.unpack(stored)[0]
     return number
+
+
+def put_node(txn: Transaction, node: Node) -> None:
+    """Within a transaction: the one way in which a node is written."""
+    txn.put(node_row(node.id), pack(node))
+    changed(txn)
 
 
 def pack(node: Node) -> bytes:

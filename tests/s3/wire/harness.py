@@ -46,11 +46,22 @@ class Keys:
 OTHER_ACCESS, OTHER = "AKIDNEIGHBOUR", 9
 
 
+class Generations:
+    """As if something changed all the time."""
+
+    number = 0
+
+    async def renew(self):
+        self.number += 1
+        return self.number
+
+
 class Promises:
     """What tenants are promised, and how they stand, as a test says; in the place of what is read from a store."""
 
     def __init__(self, **contracts):
         self.lines, self.states = {}, {}
+        self.generation = Generations()
         for name, contract in contracts.items():
             self.promise(int(name.removeprefix("t")), contract)
 

@@ -114,10 +114,10 @@ def _take_out(txn: Transaction, chain: Chain) -> None:
     ledger = Ledger(chain)
     ledger.remove(node)
     for changed in ledger.changed():
-        txn.put(tree_record.node_row(changed.id), tree_record.pack(changed))
+        tree_record.put_node(txn, changed)
     txn.delete(tree_record.child_row(node.parent, node.name))
     gone = replace(node, state=TenantState.ERASED, labels={}, terms=UNBOUND, promised={})
-    txn.put(tree_record.node_row(node.id), tree_record.pack(gone))
+    tree_record.put_node(txn, gone)
 
 
 def _told(erasure: Erasure, chain: Chain, certificate: str, now_ms: int) -> AuditRecord:

@@ -28,6 +28,7 @@ KEPT: Mapping[bytes, str] = {
     b"O": "the last id that was given",
     b"h": "what others have granted it is theirs to take back",
     b"U": "accounts of what it holds go in the transaction that certifies, from its own and from those above",
+    b"G": "how often anything has changed; nothing of tenants",
     b"c": "whether all is counted; nothing of tenants",
     b"J": "the audit log is not erased: its chain would break",
     b"Y": "the audit log",

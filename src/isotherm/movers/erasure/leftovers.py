@@ -20,6 +20,7 @@ from isotherm.segments.port import Extent, Segments
 from isotherm.tenancy import credential_record, tree_record
 from isotherm.tenancy.erasure import record
 from isotherm.tenancy.erasure.erasing_credentials import CREDENTIALS
+from isotherm.tenancy.generation import changed
 
 _ROWS_A_PAGE = 1_000
 _CHANGES_A_TRANSACTION = 200
@@ -70,6 +71,7 @@ class Leftovers:
             there = [row for row in rows if await txn.get(row) is not None]
             if erasure is None or not there:
                 return
+            changed(txn)
             for row in there:
                 txn.delete(row)
                 txn.delete(tree_record.credential_of(tenant, credential_record.access_key_of(row)))

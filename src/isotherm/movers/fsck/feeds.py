@@ -15,7 +15,7 @@ from isotherm.tenancy.erasure import record as erasures
 
 SYSTEM_TENANT = 0
 _SYSTEM_TABLES = {
-    *(bytes((letter,)) for letter in b"SLREHIAVDPTUc"),
+    *(bytes((letter,)) for letter in b"SLREHIAVDPTUcG"),
     credential_record.TABLE,
     *tree_record.TABLES,
     *grant_record.TABLES,

@@ -19,7 +19,7 @@ from isotherm.protocols.s3.timestamps import parse_any, render_basic, render_ext
 from isotherm.tenancy.identity import Credential
 
 _PRESIGNED_MARKS = ("X-Amz-Algorithm", "X-Amz-Signature", "X-Amz-Credential")
-_CLAIMS_MOST = 4096
+_CLAIMS_MOST = 16_384
 _UNSUPPORTED = "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
 
 

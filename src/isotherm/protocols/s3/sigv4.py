@@ -29,7 +29,7 @@ _PLAIN_PATH = re.compile(r"[A-Za-z0-9\-._~/]*").fullmatch
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9\-._~]*").fullmatch
 _SPACES = re.compile(r"[ \t]+")
 _SCOPE_DATE = re.compile(r"[0-9]{8}").fullmatch
-_KEYS_MOST = 4096
+_KEYS_MOST = 16_384
 _BLOCK_BYTES = 64
 
 

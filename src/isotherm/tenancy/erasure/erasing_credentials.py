@@ -10,6 +10,7 @@ from isotherm.meta.port import Transaction
 from isotherm.segments.port import Segments
 from isotherm.tenancy import credential_record, tree_record
 from isotherm.tenancy.erasure.eraser import UNREADABLE, Eraser, Freed
+from isotherm.tenancy.generation import changed
 
 CREDENTIALS = "credentials"
 
@@ -23,6 +24,7 @@ async def _free(txn: Transaction, segments: Segments, tenant: int, row: bytes, v
         return Freed({UNREADABLE: 1})
     if theirs:
         txn.delete(key)
+        changed(txn)
     return Freed({CREDENTIALS: int(theirs)})
 
 

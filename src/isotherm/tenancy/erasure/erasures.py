@@ -129,7 +129,7 @@ class Erasures:
 
 def put_begun(txn: Transaction, chain: Chain, begun: Erasure) -> None:
     """Within a transaction that has read the chain: its last node is being erased from now on."""
-    txn.put(tree_record.node_row(begun.tenant), tree_record.pack(replace(chain[-1], state=TenantState.ERASING)))
+    tree_record.put_node(txn, replace(chain[-1], state=TenantState.ERASING))
     txn.put(record.erasure_row(begun.tenant), record.pack(begun))
 
 
