@@ -32,7 +32,7 @@ class Neighbours:
 
     def __init__(self, engines):
         self.engines = engines
-        self.tenants = Tenants(engines.meta, engines.clock)
+        self.tenants = Tenants(engines.meta, engines.clock, engines.vault)
         self.grants = Grants(engines.meta, engines.clock, NAMED)
         for path in ("acme", "beta"):
             drive(self.tenants.create(OWNER, path, {}, Terms()))

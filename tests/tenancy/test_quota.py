@@ -28,7 +28,7 @@ class Planted:
 
     def __init__(self, engines):
         self.engines = engines
-        self.tenants = Tenants(engines.meta, engines.clock)
+        self.tenants = Tenants(engines.meta, engines.clock, engines.vault)
 
     def make(self, path, **terms):
         """A tenant with one bucket, `box`; its objects."""
