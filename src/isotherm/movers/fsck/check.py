@@ -32,6 +32,7 @@ from isotherm.movers.fsck.audit import check_audit
 from isotherm.movers.fsck.feeds import check_credentials, check_feed, check_tables
 from isotherm.movers.fsck.findings import Finding, Findings, Kind, Level, Report
 from isotherm.movers.fsck.job import Job, Progress
+from isotherm.movers.fsck.keys import check_keys
 from isotherm.movers.fsck.manifests import Manifests
 from isotherm.movers.fsck.repairs import Repairs
 from isotherm.movers.fsck.segments import SegmentCheck
@@ -190,6 +191,7 @@ def _run(store: OpenedStore, job: Job, way: _Way, *, hot: bool) -> Report:
     check_feed(job, store.meta)
     check_credentials(job)
     check_tenants(job)
+    check_keys(job, store.keys)
     check_audit(job, store.meta)
     depth = way.depth
     SegmentCheck(job, store.segments, store.meta, store.clock, payload=depth.payload, digests=depth.digests).run()
