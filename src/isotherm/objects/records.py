@@ -35,7 +35,7 @@ R = TypeVar("R")
 VERSION = 1
 SEALED_VERSION = 2
 """Of a record that refers to sealed extents, so that a program which knows none refuses it. Nothing else differs."""
-_VERSIONS = frozenset((VERSION, SEALED_VERSION))
+VERSIONS = frozenset((VERSION, SEALED_VERSION))
 
 MARKER = 1
 NULL = 2
@@ -120,7 +120,7 @@ def _unseal(row: bytes) -> bytes:
 
 
 def _check_seal(version: int, check: int, content: bytes) -> None:
-    if version not in _VERSIONS:
+    if version not in VERSIONS:
         raise Unsupported(f"a record of format {version}; this program reads {VERSION} and {SEALED_VERSION}")
     if crc32c(content) != check:
         raise Corrupt("a record does not match its checksum")
@@ -222,7 +222,7 @@ def sole_extent(row: bytes) -> Extent | None:
         return None
     version, check, flags, size, count, segment, offset, marked_length, payload_check = _SOLE.unpack_from(row)
     extent = marked_extent(segment, offset, marked_length, payload_check)
-    if count != 1 or extent.length != size or flags & (MARKER | MANIFEST) or version not in _VERSIONS:
+    if count != 1 or extent.length != size or flags & (MARKER | MANIFEST) or version not in VERSIONS:
         return None
     return extent if crc32c(row[_AT_FLAGS:]) == check else None
 

@@ -33,7 +33,7 @@ def open_keystore(settings: Settings, directory: DataDirectory, ids: Ids) -> Key
         shared = settings.meta_kind == "postgresql" and bool(settings.bucket)
         return FileKeys(own, ids, settings.root_key, refusal=_UNSHARED if shared else "")
     url = urlsplit(settings.keystore)
-    if url.scheme == "file" and not url.netloc and url.path:
+    if url.scheme == "file" and not url.netloc and url.path.startswith("/"):
         return FileKeys(own, ids, settings.root_key, Path(unquote(url.path)))
     if url.scheme == "aws-kms" and not url.netloc and not url.path:
         options = dict(parse_qsl(url.query))
