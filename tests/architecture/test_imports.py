@@ -8,6 +8,8 @@ from tests.architecture.tree import imported, product
 
 OWNERS = {
     "asyncpg": {"meta"},
+    "boto3": {"tenancy"},
+    "botocore": {"tenancy"},
     "awscrt": {"segments", "objects", "protocols", "testing"},
     "cryptography": {"segments", "tenancy", "protocols"},
     "httptools": {"protocols"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from isotherm.devices.waiting import drive
-from isotherm.tenancy import tree_record
+from isotherm.tenancy import tree_record, vault_record
 from isotherm.tenancy.erasure import record
 from isotherm.tenancy.register import Register
 from isotherm.tenancy.roles import OWNER
@@ -71,6 +71,25 @@ def usage_wrong(engines, path):
     change(engines, {accounts_of(77) + BYTES: (5).to_bytes(8, "little")})
 
 
+def seal_something(engines):
+    """By tenant 3, below 2."""
+    plant(engines)
+    space = engines.space(3)
+    drive(space.create_bucket("sealed"))
+    drive(space.put("sealed", "a", b"only for the tenant" * 100))
+
+
+def tenant_key_missing(engines, path):
+    seal_something(engines)
+    drive(engines.keys.destroy(2))
+
+
+def tenant_key_wrong(engines, path):
+    seal_something(engines)
+    wrapped = vault_record.unpack(drive(engines.meta.get(vault_record.key_row(3))))
+    change(engines, {vault_record.key_row(3): vault_record.pack(replace(wrapped, parent=1))})
+
+
 MENDED = {
     "erasure-lost": erasure_lost,
     "usage-wrong": usage_wrong,
@@ -79,4 +98,9 @@ MENDED = {
     "tenant-promises-wrong": tenant_promises_wrong,
     "tenant-ids-behind": tenant_ids_behind,
 }
-UNMENDED = {"tenant-damaged": tenant_damaged, "erasure-damaged": erasure_damaged}
+UNMENDED = {
+    "tenant-damaged": tenant_damaged,
+    "erasure-damaged": erasure_damaged,
+    "tenant-key-missing": tenant_key_missing,
+    "tenant-key-wrong": tenant_key_wrong,
+}

@@ -50,6 +50,7 @@ class Cluster:
                 key.write_bytes(os.urandom(32))
                 key.chmod(0o600)
                 self.options += ["--meta", database, "--root-key", str(key)]
+                self.options += ["--keystore", (self.directory / "secrets").as_uri()]
             self._stack = stack.pop_all()
         return self
 

@@ -36,3 +36,22 @@ def test_a_tenant_that_is_made_and_suspended_on_one_node_is_so_on_the_other(clus
     assert call(one, root, "PUT", "/v1/tenants/acme/state/active")[0] == 200
     for ask in asks:
         seen(ask, None)
+
+
+def test_what_a_tenant_sealed_on_one_node_is_read_on_the_other_and_lies_nowhere_in_plain(cluster):
+    root, one, two = cluster.credential, cluster.one, cluster.two
+    assert call(one, root, "PUT", "/v1/tenants/sealed", {})[0] == 201
+    pair = call(one, root, "POST", "/v1/tenants/sealed/keys", {"roles": ["data"]})[1]
+    credential = Credential(pair["access_key"], pair["secret_key"], 0)
+    here, there = (cluster.client(node, credential) for node in (one, two))
+    here.create_bucket(Bucket="lake")
+    needle = b"what only this tenant may ever read on any node. "
+    for size in (50, 5_000, 100_000, 3_000_000):
+        data = (needle * (size // len(needle) + 1))[:size]
+        here.put_object(Bucket="lake", Key=str(size), Body=data)
+        assert there.get_object(Bucket="lake", Key=str(size))["Body"].read() == data
+        there.copy_object(Bucket="lake", Key="copy", CopySource={"Bucket": "lake", "Key": str(size)})
+        assert here.get_object(Bucket="lake", Key="copy", Range="bytes=10-49")["Body"].read() == data[10:50]
+    stored = [path for path in cluster.directory.rglob("*") if path.is_file()]
+    assert sum(path.suffix == ".seg" for path in stored) > 1
+    assert [path for path in stored if needle[:24] in path.read_bytes()] == []

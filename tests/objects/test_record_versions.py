@@ -3,6 +3,7 @@
 import pytest
 
 from isotherm.errors import Unsupported
+from isotherm.objects.entries import as_entries, as_entry
 from isotherm.objects.model import Algorithm, Attributes, Checksum
 from isotherm.objects.records import decode_part, decode_record, encode_part, encode_record, sole_extent
 from isotherm.segments.port import Extent
@@ -44,6 +45,14 @@ def test_a_record_reads_as_it_was_written(row, part, extent, version):
     stored = decode_part(part, 3)
     assert list(stored.extents) == [extent]
     assert encode_part(stored, bytes(range(16)), 0) == part
+
+
+def test_records_of_both_versions_are_listed_together():
+    rows = [VERSION_1, VERSION_2, VERSION_1]
+    listed = as_entries(rows, [b"a", b"b", b"c"])
+    assert [entry.key for entry in listed] == ["a", "b", "c"]
+    assert {entry.size for entry in listed} == {5}
+    assert listed == [as_entry(row, key, True) for row, key in zip(rows, (b"a", b"b", b"c"), strict=True)]
 
 
 def test_a_record_of_a_later_version_is_refused():

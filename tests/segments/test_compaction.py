@@ -10,6 +10,7 @@ from isotherm.movers.compaction import Compaction, CompactionSettings
 from isotherm.segments.accounting import State
 from isotherm.segments.format import EXTENT_HEADER_BYTES
 from isotherm.segments.port import Media
+from isotherm.testing.segments_rig import sealed
 from isotherm.testing.segments_suite import MIB, Rig, payload
 from tests.segments import rigs
 from tests.segments.checks import check_accounts, check_values, every_row
@@ -248,3 +249,18 @@ def test_compacting_long_streams_keeps_their_cuts(rig):
     assert [(extent.length, extent.check) for extent in before] == [(extent.length, extent.check) for extent in after]
     check_values(rig, {b"kept": value})
     check_accounts(rig)
+
+
+@pytest.mark.parametrize("size", [3_000, 30_000, 300_000])
+def test_sealed_values_are_moved_without_a_key_and_stay(rig, tmp_path, size):
+    view = sealed(rig)
+    expected = filled(view, size=size)
+    before = {name: drive(view.shelf.extents(name)) for name in expected}
+    reports = to_the_end(compaction(rig, shelf=view.shelf))
+    assert sum(len(report.unlinked) for report in reports) > 2
+    assert reports[-1].stuck == []
+    check_values(view, expected)
+    check_accounts(rig)
+    after = {name: drive(view.shelf.extents(name)) for name in expected}
+    assert all(extent.sealed for extents in after.values() for extent in extents)
+    assert before != after

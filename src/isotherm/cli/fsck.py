@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isotherm.cli.places import Data, Meta, RootKey, Segments
+from isotherm.cli.places import Data, KeyStore, Meta, RootKey, Segments
 from isotherm.cli.reporting import EXIT_AGAIN, is_passing
 from isotherm.errors import Corrupt, IsothermError
 
@@ -35,6 +35,7 @@ def fsck(
     meta: Meta = None,
     segments: Segments = None,
     root_key: RootKey = None,
+    keystore: KeyStore = None,
     repair: Annotated[
         bool,
         typer.Option(
@@ -56,7 +57,8 @@ def fsck(
     if not inner:
         raise typer.Exit(_in_child())
     with _exiting():
-        places: dict[str, object] = {"data": data, "meta": meta, "segments": segments, "root_key": root_key}
+        places: dict[str, object] = {"data": data, "meta": meta, "segments": segments}
+        places |= {"root_key": root_key, "keystore": keystore}
         raise typer.Exit((_repair if repair else _check)(places, quick, scratch, as_json))
 
 

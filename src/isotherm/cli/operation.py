@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from isotherm.cli.places import Data, Meta, RootKey, Segments
+from isotherm.cli.places import Data, KeyStore, Meta, RootKey, Segments
 from isotherm.cli.reporting import reporting
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from isotherm.protocols.admin.operation import Operation
 
-_PLACES = {"data": Data, "meta": Meta, "segments": Segments, "root_key": RootKey}
+_PLACES = {"data": Data, "meta": Meta, "segments": Segments, "root_key": RootKey, "keystore": KeyStore}
 _NAMED = {"labels": "label"}
 _HELP = {
     "tenant": "Its path, as acme/research, or its id, as @17.",

@@ -18,6 +18,12 @@ RootKey = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Its root key, where that is shared.", show_default="ISOTHERM_ROOT_KEY"),
 ]
+KeyStore = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help="Its tenants' secrets, where they lie elsewhere.", show_default="ISOTHERM_KEYSTORE"
+    ),
+]
 Meta = Annotated[
     str | None,
     typer.Option(

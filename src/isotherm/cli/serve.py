@@ -27,6 +27,10 @@ _Segments = Annotated[
     _option("URL", "s3://bucket/prefix, gs://…, az://…: for the data.", None, "ISOTHERM_SEGMENTS; else in DIR"),
 ]
 _RootKey = Annotated[str | None, _option("FILE", "The root key, where nodes share it.", _SECURITY, "keys/root.key")]
+_KeyStore = Annotated[
+    str | None,
+    _option("URL", "file:///DIR, aws-kms:…: for tenants' secrets.", _SECURITY, "ISOTHERM_KEYSTORE; else in DIR"),
+]
 _Host = Annotated[str | None, _option("ADDRESS", "Address to listen on.", _LISTEN, "127.0.0.1")]
 _Port = Annotated[str | None, _option("PORT", "Port of S3; 0 chooses a free one.", _LISTEN, "9000")]
 _AdminPort = Annotated[str | None, _option("PORT", "Port of health, metrics, feed and tenants.", _LISTEN, "9001")]
@@ -62,6 +66,7 @@ def serve(
     meta: _Meta = None,
     segments: _Segments = None,
     root_key: _RootKey = None,
+    keystore: _KeyStore = None,
     host: _Host = None,
     port: _Port = None,
     admin_port: _AdminPort = None,

@@ -14,6 +14,7 @@ from isotherm.meta.port import Engine
 from isotherm.segments.files import SegmentFiles
 from isotherm.segments.port import Media
 from isotherm.segments.upkeep import Upkeep
+from isotherm.tenancy.keystore import KeyStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class OpenedStore:
     Args:
         store_id, created_ms: of its data directory, which is `path`.
         directories: those that `segments` was opened with; none where they lie in a bucket.
+        keys: the store's secrets; None while they have not been put back.
     """
 
     store_id: str
@@ -34,6 +36,7 @@ class OpenedStore:
     clock: Clock
     ids: Ids
     device: Drive
+    keys: KeyStore | None
 
     def files(self) -> SegmentFiles:
         """The segment files, to be read. Raises `Unsupported` where there are none."""

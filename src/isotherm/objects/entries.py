@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from isotherm.errors import Corrupt, Unsupported
 from isotherm.objects.model import Entry
-from isotherm.objects.records import ALGORITHMS, COMPOSITE, MARKER, NULL, STAMPED, STAMPED_BYTES, VERSION
+from isotherm.objects.records import ALGORITHMS, COMPOSITE, MARKER, NULL, STAMPED, STAMPED_BYTES, VERSIONS
 
 _LISTED = struct.Struct(">16sB4xBQQ16sH2x8x4xBx")  # STAMPED without what is not shown
 
@@ -20,8 +20,8 @@ def as_entry(row: bytes, key: bytes, latest: bool) -> Entry:
     """What a listing shows of a version. Raises Corrupt, Unsupported."""
     try:
         stamp, version, _, flags, size, modified, etag, etag_parts, _, _, _, kind, _ = STAMPED.unpack_from(row)
-        if version != VERSION:
-            raise Unsupported(f"a record of format {version}; this program reads {VERSION}")
+        if version not in VERSIONS:
+            raise Unsupported(f"a record of format {version}; this program reads no other than {sorted(VERSIONS)}")
         return Entry(
             key.decode(),
             size,
@@ -56,7 +56,7 @@ def as_entries(rows: Sequence[bytes], keys: Sequence[bytes]) -> list[Entry]:
             for key, (stamp, version, flags, size, modified, etag, etag_parts, kind) in zip(
                 keys, _LISTED.iter_unpack(fixed), strict=True
             )
-            if version == VERSION and not flags & MARKER
+            if version in VERSIONS and not flags & MARKER
         ]
         if len(entries) == len(rows):
             return entries

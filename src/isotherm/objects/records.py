@@ -35,6 +35,7 @@ R = TypeVar("R")
 VERSION = 1
 SEALED_VERSION = 2
 """Of a record that refers to sealed extents, so that a program which knows none refuses it. Nothing else differs."""
+VERSIONS = frozenset((VERSION, SEALED_VERSION))
 BUCKET_VERSION = 2
 """Version 1 did not tell how far a bucket is counted: not at all, when a program that counts first sees it."""
 
@@ -223,7 +224,7 @@ def sole_extent(row: bytes) -> Extent | None:
         return None
     version, check, flags, size, count, segment, offset, marked_length, payload_check = _SOLE.unpack_from(row)
     extent = marked_extent(segment, offset, marked_length, payload_check)
-    if count != 1 or extent.length != size or flags & (MARKER | MANIFEST) or not VERSION <= version <= SEALED_VERSION:
+    if count != 1 or extent.length != size or flags & (MARKER | MANIFEST) or version not in VERSIONS:
         return None
     return extent if crc32c(row[_AT_FLAGS:]) == check else None
 

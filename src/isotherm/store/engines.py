@@ -39,7 +39,7 @@ from isotherm.segments.upkeep import Upkeep
 from isotherm.settings import Settings
 from isotherm.store.keystores import open_keystore
 from isotherm.tenancy import credential_record
-from isotherm.tenancy.keystore import ROOT, KeyStore
+from isotherm.tenancy.keystore import ROOT, FileKeys, KeyStore
 from isotherm.tenancy.quota import Quota
 from isotherm.tenancy.vault import Vault
 
@@ -88,7 +88,16 @@ class Engines:
         """The store as maintenance commands take it."""
         of, device = self.directory, SystemDrive()
         return OpenedStore(
-            of.store_id, of.created_ms, of.path, self.meta, self.segments, self.places, self.clock, self.ids, device
+            of.store_id,
+            of.created_ms,
+            of.path,
+            self.meta,
+            self.segments,
+            self.places,
+            self.clock,
+            self.ids,
+            device,
+            self.keys,
         )
 
     def rounds(self, stopping: Callable[[], bool] = lambda: False, turn: Turn = AT_ONCE) -> Rounds:
@@ -159,11 +168,11 @@ async def compose_here(
     else:
         meta = LmdbMeta.open(directory.meta, clock=clock, ids=ids, role=role)
     try:
-        keys = open_keystore(settings, directory, ids)
         if settings.bucket and not await anchored(meta):  # one that cannot be used is not written down as the store's
             await offload(_bucket(settings).demand_usable, MARK)
         if kind == "postgresql":
-            directory = await _claimed(settings, directory, meta, ids, keys)
+            directory = await _claimed(settings, directory, meta, ids)
+        keys = open_keystore(settings, directory, ids)
         places = {} if settings.bucket else _places(settings, directory, ids)
         segments = await _segments(settings, places, meta, clock, ids)
     except BaseException:
@@ -200,12 +209,12 @@ async def _postgresql(address: str, clock: Clock, ids: Ids) -> Engine:
     return await PostgresMeta.open(address, clock=clock, ids=ids)
 
 
-async def _claimed(settings: Settings, directory: DataDirectory, meta: Meta, ids: Ids, keys: KeyStore) -> DataDirectory:
+async def _claimed(settings: Settings, directory: DataDirectory, meta: Meta, ids: Ids) -> DataDirectory:
     """The directory, once it is known that the database is its store's. Raises Invalid where it is not.
 
     Where the segments lie in a bucket, a new directory becomes one more of the store's: nothing in it is missed by others.
     """
-    root_key = keys.key(ROOT)
+    root_key = FileKeys(directory.keys, ids, settings.root_key).key(ROOT)
     place = settings.bucket.partition("?")[0] or LOCAL
     ours = Belonging(directory.store_id, directory.created_ms, place, credential_record.key_id(root_key).hex())
     if directory.claimed:

@@ -7,7 +7,7 @@ secrets of tenants lie in the data directory.
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from isotherm.devices.directory import DataDirectory
 from isotherm.errors import Invalid
@@ -23,7 +23,7 @@ _UNSHARED = (
 
 
 def open_keystore(settings: Settings, directory: DataDirectory, ids: Ids) -> KeyStore:
-    """The key store of a store. Nothing is reached, read or made yet.
+    """The key store of a store, whose directory has been claimed. Nothing is reached, read or made yet.
 
     Raises:
         Invalid: the URL names none. Unsupported: its library is not installed.
@@ -33,6 +33,12 @@ def open_keystore(settings: Settings, directory: DataDirectory, ids: Ids) -> Key
         shared = settings.meta_kind == "postgresql" and bool(settings.bucket)
         return FileKeys(own, ids, settings.root_key, refusal=_UNSHARED if shared else "")
     url = urlsplit(settings.keystore)
-    if url.scheme == "file" and not url.netloc and url.path:
+    if url.scheme == "file" and not url.netloc and url.path.startswith("/"):
         return FileKeys(own, ids, settings.root_key, Path(unquote(url.path)))
+    if url.scheme == "aws-kms" and not url.netloc and not url.path:
+        options = dict(parse_qsl(url.query))
+        if options.keys() <= {"region", "endpoint"}:
+            from isotherm.tenancy.keystore.aws import AwsKeys
+
+            return AwsKeys(FileKeys(own, ids, settings.root_key), directory.store_id, **options)
     raise Invalid(f"--keystore is {settings.keystore!r}; it must be file:///DIR or aws-kms:[?region=…&endpoint=…]")

@@ -196,6 +196,7 @@ class _Restoring:
                     self._clock,
                     self._ids,
                     self._device,
+                    keys=None,  # the operator's to put back, as the root key is
                 )
                 checked = check_in_place(store, rooms.run, depth=depth, progress=self._progress)
             finally:

@@ -35,6 +35,7 @@ from isotherm.movers.fsck.feeds import check_credentials, check_feed, check_tabl
 from isotherm.movers.fsck.findings import Finding, Findings, Kind, Level, Report
 from isotherm.movers.fsck.grants import check_grants
 from isotherm.movers.fsck.job import Job, Progress
+from isotherm.movers.fsck.keys import check_keys
 from isotherm.movers.fsck.manifests import Manifests
 from isotherm.movers.fsck.repairs import Repairs
 from isotherm.movers.fsck.segments import SegmentCheck
@@ -200,6 +201,7 @@ def _run(store: OpenedStore, job: Job, way: _Way, *, hot: bool) -> Report:
     check_tenants(job)
     check_erasures(job)
     check_grants(job)
+    check_keys(job, store.keys)
     check_audit(job, store.meta)
     check_usage(job)
     depth = way.depth

@@ -84,6 +84,10 @@ class Kind(StrEnum):
     TENANT_DAMAGED = "tenant-damaged"  # a node of the tree cannot be read, or does not hang on it
     TENANT_NAME_WRONG = "tenant-name-wrong"  # a name leads to another tenant than the one that bears it, or to none
     TENANT_PROMISES_WRONG = "tenant-promises-wrong"  # a sum of promises is not what the children claim
+    TENANT_KEY_MISSING = (
+        "tenant-key-missing"  # sealed bytes whose tenant's key cannot be opened: a secret or a row is gone
+    )
+    TENANT_KEY_WRONG = "tenant-key-wrong"  # a tenant's key is damaged, or hangs on another tenant than its parent
     AUDIT_BROKEN = "audit-broken"  # a chain of the audit log is not what was written
     AUDIT_INDEX_WRONG = (
         "audit-index-wrong"  # a record of the audit log is not seen where it belongs, or the index leads to none

@@ -71,6 +71,7 @@ class Job:
         buckets: (tenant, id) → bucket.
         damaged_manifests: (tenant, id) of those whose objects cannot be read whole.
         tallies: tenant → what it holds, as far as that is counted.
+        sealing: tenants that refer to sealed extents.
         spill: makes a sorted spill of a name.
     """
 
@@ -86,6 +87,13 @@ class Job:
     buckets: dict[tuple[int, int], Bucket] = field(default_factory=dict)
     damaged_manifests: set[tuple[int, bytes]] = field(default_factory=set)
     tallies: dict[int, Tally] = field(default_factory=dict)
+    sealing: set[int] = field(default_factory=set)
+
+    def refer(self, tenant: int, extent: Extent, owner: bytes, md5: bytes | None) -> None:
+        """Something of a tenant's refers to an extent; `md5` as in `Reference`."""
+        if extent.sealed:
+            self.sealing.add(tenant)
+        self.references.add(pack_reference(extent, owner, md5))
 
     def get(self, key: bytes) -> bytes | None:
         return drive(self.meta.get(key))

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from isotherm.movers.fsck.findings import KEPT_OF_A_KIND, NOBODY, Kind
-from isotherm.movers.fsck.job import Job, Row, pack_reference
+from isotherm.movers.fsck.job import Job, Row
 from isotherm.movers.fsck.versions import UPLOAD, Left, Use
 from isotherm.objects.layout import garbage_row, manifest_references, manifest_row, part_owner, part_row, table
 from isotherm.objects.model import MD5_BYTES_MOST, Part
@@ -200,7 +200,7 @@ class _Manifest:
         whole = len(part.extents) == 1 and "-" not in part.etag and part.size <= MD5_BYTES_MOST
         md5 = bytes.fromhex(part.etag) if whole else None
         for extent in part.extents:
-            job.references.add(pack_reference(extent, owner, md5))
+            job.refer(self._tenant, extent, owner, md5)
         return part
 
     def _compare(self) -> None:

@@ -15,7 +15,7 @@ from functools import partial
 from isotherm.meta.port import STAMP_BYTES, invert
 from isotherm.movers.counting import parts_bytes
 from isotherm.movers.fsck.findings import Kind, Name
-from isotherm.movers.fsck.job import Job, Row, pack_reference, text
+from isotherm.movers.fsck.job import Job, Row, text
 from isotherm.movers.fsck.spill import Spill
 from isotherm.objects.layout import (
     bucket_name_row,
@@ -235,7 +235,7 @@ class Versions:
             owner = object_owner(tenant, bucket, record.reference, raw_key)
             whole = len(record.extents) == 1 and not record.etag_parts and record.size <= MD5_BYTES_MOST
             for extent in record.extents:
-                job.references.add(pack_reference(extent, owner, record.etag if whole else None))
+                job.refer(tenant, extent, owner, record.etag if whole else None)
         self._refer_tags(key, record, bucket, raw_key)
 
     def _refer_tags(self, key: _Key, record: Record, bucket: int, raw_key: bytes) -> None:
