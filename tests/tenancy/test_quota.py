@@ -6,7 +6,7 @@ import pytest
 
 from isotherm.devices.waiting import drive
 from isotherm.errors import Conflict, Invalid, NotFound, OverQuota
-from isotherm.objects.model import Versioning
+from isotherm.objects.model import Body, Versioning
 from isotherm.objects.space import Space
 from isotherm.tenancy.quota import Quota
 from isotherm.tenancy.roles import OWNER, Caller, Role
@@ -150,6 +150,35 @@ def test_what_is_refused_leaves_nothing_behind(planted, engines):
     with pytest.raises(NotFound):
         drive(space.head("box", "l"))
     assert [found.key for found in drive(space.find({"a": "b"}))] == ["k"]
+    planted.demand_right()
+
+
+def test_a_large_body_for_which_there_is_no_room_does_not_travel(planted):
+    space = planted.make("t", capacity_bytes=3 << 20)
+    travelled = []
+
+    def long(size):
+        async def pieces():
+            for _ in range(size >> 20):
+                travelled.append(size)
+                yield payload(1 << 20, len(travelled))
+
+        return Body(pieces(), size)
+
+    upload = drive(space.create_upload("box", "u"))
+    for call in (space.put("box", "k", long(4 << 20)), space.put_part("box", "u", upload.id, 1, long(4 << 20))):
+        assert not drive(taken(call))
+    assert travelled == []
+    drive(space.put("box", "k", long(2 << 20)))
+    drive(space.put("box", "k", long(3 << 20)))  # which replaces the former
+    drive(space.put("box", "k", long(1 << 20)))
+    drive(space.put_part("box", "u", upload.id, 1, long(2 << 20)))
+    drive(space.put_part("box", "u", upload.id, 1, long(2 << 20)))
+    assert planted.total("t").bytes == 3 << 20
+    drive(space.set_versioning("box", Versioning.ENABLED))
+    before = len(travelled)
+    assert not drive(taken(space.put("box", "k", long(2 << 20))))
+    assert len(travelled) == before
     planted.demand_right()
 
 
