@@ -10,7 +10,7 @@ from isotherm.errors import Invalid
 from isotherm.ids import SystemIds
 from isotherm.meta.lmdb import CommitService, LmdbMeta, ServerLock, rows, wire
 from isotherm.meta.member import Member, NewEpoch, RangeRead, Trim
-from isotherm.meta.port import KEY_BYTES, VALUE_BYTES
+from isotherm.meta.port import ACCOUNTS, KEY_BYTES, VALUE_BYTES
 
 
 def member(**changed):
@@ -43,6 +43,9 @@ HOSTILE = {
     "a transaction too large": member(writes={b"%d" % number: bytes(VALUE_BYTES) for number in range(101)}),
     "a size that is a lie": member(writes={b"k": b""}, size_bytes=-(1 << 40)),
     "a counter beyond 64 bits": member(adds={b"k": (1 << 63)}),
+    "an account beyond 64 bits": member(charges={ACCOUNTS + b"test1": ((1 << 63), None)}),
+    "a charge of what is no account": member(charges={b"k": (1, None)}),
+    "a charge of an account's row": member(charges={ACCOUNTS + b"test1\x00": (1, None)}),
     "a trim of a nameless feed": Trim(b"", 0, 1),
     "a trim that keeps less than nothing": Trim(b"f", -1, 1),
     "a trim of everything at once": Trim(b"f", 0, 1 << 40),

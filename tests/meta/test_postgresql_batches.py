@@ -1,6 +1,7 @@
 """Which transactions may be judged together, and what a batch locks."""
 
 from isotherm.meta.member import Member, RangeRead
+from isotherm.meta.port import ACCOUNTS, account_rows
 from isotherm.meta.postgresql.batch import KEYS_LOCKED_MOST, arguments, together
 
 TABLE = b"\x00\x00\x00\x01L\x00\x00\x00\x00\x00\x00\x00\x07"  # a granule: tenant, table, bucket
@@ -74,3 +75,28 @@ def test_very_many_keys_are_locked_by_their_granules():
     many = locked(member(writes=[TABLE + b"%d" % number for number in range(KEYS_LOCKED_MOST + 1)]))
     assert len(many) == 2
     assert all(many.values())
+
+
+def test_rows_of_the_tree_make_no_batch_a_large_one():
+    """Keys that are shorter than a granule."""
+    tree = [b"N%d" % number for number in range(2 * KEYS_LOCKED_MOST)]
+    many = locked(member(reads=tree, writes=[TABLE + b"a"]))
+    assert sum(many.values()) == 1
+    for key in (tree[0], tree[-1]):
+        writer = locked(member(writes=[key]))
+        assert [identity for identity, alone in writer.items() if alone and identity in many], "its writer waits"
+
+
+def test_who_charges_an_account_shares_it_and_who_sums_it_up_has_it_alone():
+    one, two = (ACCOUNTS + b"test" + kind for kind in (b"1", b"2"))
+    charging = Member({}, [], {}, {}, [], {}, [], 0, 0, 0, {one: (1, 5), two: (1, None)})
+    (ids, exclusive, *_), _ = arguments([charging], 0)
+    assert not any(exclusive)
+    (ids_exact, exact, *rest), _ = arguments([charging], 0, frozenset((one,)))
+    assert ids_exact == ids
+    assert sum(exact) == 1
+    assert rest[-5:] == [[0, 0], [one, two], [1, 1], [5, None], [True, False]]
+    reader = member(ranges=[account_rows(one)])
+    assert together([charging, reader], 10_000) == 1
+    assert together([charging, charging], 10_000) == 2
+    assert any(locked(reader)[identity] for identity in ids if identity in locked(reader))

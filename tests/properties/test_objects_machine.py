@@ -372,8 +372,7 @@ class Objects(RuleBasedStateMachine):
                     drive(self.space.delete(bucket, key, version.id))
                 drive(self.space.delete_bucket(bucket))
             sweep(self.engines)
-            assert live_bytes(self.engines) == 0
-            assert rows_of(self.engines) == {}
+            assert (live_bytes(self.engines), rows_of(self.engines)) == (0, {})
             assert drive(read_usage(self.engines.meta, TENANT)).total == Usage()
         finally:
             self.engines.close()

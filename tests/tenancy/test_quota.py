@@ -6,14 +6,14 @@ import pytest
 
 from isotherm.devices.waiting import drive
 from isotherm.errors import Conflict, Invalid, NotFound, OverQuota
-from isotherm.objects.model import Versioning
-from isotherm.objects.space import Space
+from isotherm.meta.recording import RecordedTransaction
+from isotherm.objects.model import Body, Versioning
 from isotherm.tenancy.quota import Quota
 from isotherm.tenancy.roles import OWNER, Caller, Role
-from isotherm.tenancy.tenants import Tenants
-from isotherm.tenancy.terms import Terms
-from isotherm.tenancy.usage import Usage, read_usage, warned
-from tests.objects.stores import body, open_engines, payload, recounted, sweep
+from isotherm.tenancy.tree_record import node_row
+from isotherm.tenancy.usage import Tally, Usage, warned
+from tests.objects.stores import body, open_engines, payload, sweep
+from tests.tenancy.holders import Counting, Planted, taken
 
 
 @pytest.fixture
@@ -23,62 +23,9 @@ def engines(tmp_path, metadata):
     opened.close()
 
 
-class Planted:
-    """A tree in a store, and its tenants' objects."""
-
-    def __init__(self, engines):
-        self.engines = engines
-        self.tenants = Tenants(engines.meta, engines.clock, engines.vault)
-
-    def make(self, path, **terms):
-        """A tenant with one bucket, `box`; its objects."""
-        seen, _ = drive(self.tenants.create(OWNER, path, {}, Terms(**terms)))
-        space = self.space(seen.node.id)
-        drive(space.create_bucket("box"))
-        return space
-
-    def space(self, tenant, quota=None):
-        engines = self.engines
-        quota = quota or engines.quota
-        parts = {"part_bytes_least": 1}
-        return Space(tenant, engines.meta, engines.segments, engines.clock, engines.ids, quota=quota, **parts)
-
-    def update(self, path, **terms):
-        drive(self.tenants.update(OWNER, path, terms))
-
-    def held(self, path):
-        return drive(self.tenants.usage(OWNER, path))[1]
-
-    def total(self, path):
-        return self.held(path).total
-
-    def demand_right(self):
-        """What every node is charged is what is there."""
-        below = {}
-        ids = [node.node.id for node in self._all("/")]
-        for id_ in [1, *ids]:
-            held = drive(read_usage(self.engines.meta, id_))
-            assert held.own == recounted(self.engines, id_), id_
-            below[id_] = held
-        return below
-
-    def _all(self, under):
-        page, _ = drive(self.tenants.page(OWNER, under, limit=1_000))
-        return [seen for child in page for seen in [child, *self._all(child.path)]]
-
-
 @pytest.fixture
 def planted(engines):
     return Planted(engines)
-
-
-async def taken(call):
-    """Whether the quota allowed it."""
-    try:
-        await call
-    except OverQuota:
-        return False
-    return True
 
 
 def test_32_racing_writers_end_exactly_at_the_limit(planted):
@@ -150,6 +97,35 @@ def test_what_is_refused_leaves_nothing_behind(planted, engines):
     with pytest.raises(NotFound):
         drive(space.head("box", "l"))
     assert [found.key for found in drive(space.find({"a": "b"}))] == ["k"]
+    planted.demand_right()
+
+
+def test_a_large_body_for_which_there_is_no_room_does_not_travel(planted):
+    space = planted.make("t", capacity_bytes=3 << 20)
+    travelled = []
+
+    def long(size):
+        async def pieces():
+            for _ in range(size >> 20):
+                travelled.append(size)
+                yield payload(1 << 20, len(travelled))
+
+        return Body(pieces(), size)
+
+    upload = drive(space.create_upload("box", "u"))
+    for call in (space.put("box", "k", long(4 << 20)), space.put_part("box", "u", upload.id, 1, long(4 << 20))):
+        assert not drive(taken(call))
+    assert travelled == []
+    drive(space.put("box", "k", long(2 << 20)))
+    drive(space.put("box", "k", long(3 << 20)))  # which replaces the former
+    drive(space.put("box", "k", long(1 << 20)))
+    drive(space.put_part("box", "u", upload.id, 1, long(2 << 20)))
+    drive(space.put_part("box", "u", upload.id, 1, long(2 << 20)))
+    assert planted.total("t").bytes == 3 << 20
+    drive(space.set_versioning("box", Versioning.ENABLED))
+    before = len(travelled)
+    assert not drive(taken(space.put("box", "k", long(2 << 20))))
+    assert len(travelled) == before
     planted.demand_right()
 
 
@@ -328,3 +304,47 @@ def test_usage_is_told_to_those_who_reach_the_tenant(planted):
     for out_of_reach in ("two", "/"):
         with pytest.raises(NotFound):
             drive(planted.tenants.usage(admin, out_of_reach))
+
+
+def test_a_charge_reads_the_tree_once_and_then_never_again_while_it_stays_the_same(planted, engines):
+    for path in ("a", "a/b"):
+        planted.make(path, capacity_bytes=100)
+    quota, tally = Quota(), Tally()
+    tally.came(5, marker=False, older=False)
+
+    def charged(losses=0):
+        """How many rows were read, and the charges."""
+        reader = Counting(engines.meta)
+        txn = RecordedTransaction(reader, losses)
+        drive(quota.charge(txn, 3, tally))
+        return len(reader.read), txn.member()
+
+    read, member = charged()
+    assert read == 3
+    assert sum(delta for delta, _ in member.charges.values()) == 5 * 6
+    assert {most for _, most in member.charges.values()} == {100, None}
+    assert charged()[0] == 0
+    assert set(charged()[1].reads) == {node_row(id_) for id_ in (1, 2, 3)}, "and the commit compares it"
+    planted.update("a", capacity_bytes=200)
+    assert charged()[0] == 0, "which that commit will refuse"
+    read, member = charged(losses=1)
+    assert 200 in {most for _, most in member.charges.values()}
+    assert charged()[0] == 0
+
+
+def test_what_a_process_takes_the_tree_for_is_never_what_decides(planted):
+    """Each process has seen the tree at another time; the one that is behind finds out at its commit."""
+    space = planted.make("a")
+    planted.make("b", capacity_bytes=5)
+    behind = planted.space(2, Quota())
+    drive(behind.put("box", "k", b"x"))
+    planted.update("a", capacity_bytes=3)
+    drive(space.put("box", "l", b"x"))
+    assert not drive(taken(behind.put("box", "m", b"xx")))
+    drive(planted.tenants.move(OWNER, "a", "b/a"))
+    drive(behind.put("box", "m", b"x"))
+    assert planted.total("b").bytes == 3
+    planted.update("b", capacity_bytes=3)
+    planted.update("b/a", capacity_bytes=None)
+    assert not drive(taken(behind.put("box", "n", b"x")))
+    planted.demand_right()

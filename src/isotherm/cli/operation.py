@@ -200,12 +200,13 @@ def _print(answer: msgspec.Struct | None, as_json: bool) -> None:
         typer.echo(msgspec.json.format(msgspec.json.encode(answer)).decode())
         return
     told: dict[str, Any] = msgspec.to_builtins(answer)
-    rows = next((value for value in told.values() if isinstance(value, list)), None)
+    rows = next((value for value in told.values() if isinstance(value, list)), None) if "next" in told else None
     if rows is None:
         leading = [name for name in _LEADING if name in told]
         for name in (*leading, *(name for name in told if name not in leading)):
             if told[name] is not None and told[name] != {}:
-                typer.echo(f"{name.replace('_', ' '):<32}{_shown(told[name])}")
+                value = ", ".join(told[name]) if isinstance(told[name], list) else told[name]
+                typer.echo(f"{name.replace('_', ' '):<32}{_shown(value)}")
         return
     _print_table(rows)
     if told.get("next"):

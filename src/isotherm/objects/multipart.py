@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from isotherm.errors import Invalid, NotFound
+from isotherm.errors import Invalid, NotFound, OverQuota
 from isotherm.meta.port import Reader, Transaction
 from isotherm.objects.aborting import drop_upload
 from isotherm.objects.bodies import store
@@ -31,7 +31,7 @@ from isotherm.objects.model import (
 from isotherm.objects.names import check_attributes, check_limit, check_tags, encode_key
 from isotherm.objects.read import open_version
 from isotherm.objects.records import decode_part, decode_upload, encode_part, encode_upload, etag_text
-from isotherm.objects.write import etag_of
+from isotherm.objects.write import EARLY_BYTES_LEAST, etag_of
 from isotherm.segments.port import Buffer
 from isotherm.tenancy.usage import Tally
 
@@ -109,6 +109,8 @@ async def put_part(
         digests = replace(digests, algorithm=upload.algorithm)
     manifest = parse_upload_id(upload_id)
     owner = part_owner(context.tenant, manifest, number)
+    if isinstance(body, Body) and body.size is not None and body.size > EARLY_BYTES_LEAST:
+        await _demand_room(context, manifest, number, body.size)
     stored = await store(context.segments, owner, body, digests, PART_BYTES_MOST)
     etag, etag_parts = etag_of(context, stored)
     text = etag_text(etag, etag_parts)
@@ -129,6 +131,17 @@ async def put_part(
 
     await context.meta.transact(commit)
     return part
+
+
+async def _demand_room(context: Context, manifest: bytes, number: int, size_bytes: int) -> None:
+    """Raises OverQuota where a part would be refused as things are now, what it replaces given back."""
+    try:
+        await context.quota.demand_room(context.meta, context.tenant, size_bytes)
+    except OverQuota:
+        row = await context.meta.get(part_row(context.tenant, manifest, number))
+        if row is None:
+            raise
+        await context.quota.demand_room(context.meta, context.tenant, size_bytes - decode_part(row, number).size)
 
 
 async def copy_part(

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec.structs import replace
 
+from isotherm.errors import OverQuota
 from isotherm.meta.port import Transaction
 from isotherm.objects import events
 from isotherm.objects.bodies import Stored, is_small, store
@@ -31,6 +32,7 @@ from isotherm.objects.model import (
     Digests,
     Part,
     Version,
+    Versioning,
 )
 from isotherm.objects.names import check_attributes, check_tags, encode_key
 from isotherm.objects.records import (
@@ -41,9 +43,13 @@ from isotherm.objects.records import (
     encode_index,
     encode_part,
     etag_text,
+    is_null,
 )
 from isotherm.objects.tagging import TagRows, plan_tags
 from isotherm.segments.port import Buffer
+
+EARLY_BYTES_LEAST = 1 << 20
+"""From here on a body is refused before it has travelled, where there is no room for it."""
 
 
 class Draft(msgspec.Struct, frozen=True, gc=False):
@@ -72,6 +78,8 @@ async def put(
     if condition.if_match is not None or condition.if_none_match is not None:
         row = await context.meta.get(live_row(context.tenant, bucket.id, raw_key))
         check_write(condition, decode_record(row) if row is not None else None, key)
+    if isinstance(body, Body) and body.size is not None and body.size > EARLY_BYTES_LEAST:
+        await _demand_room(context, bucket, raw_key, body.size)
     reference = context.ids.token(8)
     manifest = NO_ID if is_small(body) else context.ids.token(16)
     if manifest:
@@ -142,6 +150,17 @@ async def add_version(
         history.tally.ended(upload_bytes)
     await context.charge(txn, bucket, raw_key, history.tally)
     return added
+
+
+async def _demand_room(context: Context, bucket: Bucket, key: bytes, size_bytes: int) -> None:
+    """Raises OverQuota where a body would be refused as things are now, what it replaces given back."""
+    try:
+        await context.quota.demand_room(context.meta, context.tenant, size_bytes)
+    except OverQuota:
+        row = await context.meta.get(live_row(context.tenant, bucket.id, key))
+        if row is None or bucket.versioning is Versioning.ENABLED or not is_null(row):
+            raise
+        await context.quota.demand_room(context.meta, context.tenant, size_bytes - decode_record(row).size)
 
 
 def etag_of(context: Context, stored: Stored) -> tuple[bytes, int]:

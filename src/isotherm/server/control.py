@@ -26,6 +26,7 @@ from isotherm.protocols.admin.metrics import Exposition
 from isotherm.protocols.admin.rest import AdminApi
 from isotherm.server.checks import checks
 from isotherm.server.duty import Duty, open_engines, run
+from isotherm.server.holdings import Holdings
 from isotherm.server.numbers import Numbers
 from isotherm.server.patience import PatientProtocol
 from isotherm.store import Engines
@@ -48,7 +49,8 @@ def _config(duty: Duty, engines: Engines) -> uvicorn.Config:
     free_bytes = SystemDrive().free_bytes
     processes = dict(zip(duty.names, duty.board.slots, strict=True))
     readiness = Readiness(checks(engines, processes, free_bytes), duty.clock)
-    numbers = Numbers(duty.board, duty.ledger, duty.names, __version__, engines, free_bytes, duty.clock)
+    holdings = Holdings(engines.meta)
+    numbers = Numbers(duty.board, duty.ledger, duty.names, __version__, engines, free_bytes, duty.clock, holdings)
     end = FeedEnd(lambda: engines.meta.feed_end(FEED))
     feed = FeedOverHttp(credentials, engines.space, end, duty.clock, duty.stopping)
     recorder = Recorder(engines.meta, duty.clock, duty.ids)
@@ -56,7 +58,13 @@ def _config(duty: Duty, engines: Engines) -> uvicorn.Config:
     tls = duty.settings.server.tls
     return uvicorn.Config(
         application(
-            readiness, Exposition(numbers.gather), Exposition(numbers.gather_of_tenants), credentials, feed, api
+            readiness,
+            Exposition(numbers.gather),
+            Exposition(numbers.gather_of_tenants),
+            credentials,
+            feed,
+            api,
+            holdings.look,
         ),
         lifespan="off",
         log_config=None,

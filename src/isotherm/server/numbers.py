@@ -17,6 +17,7 @@ from isotherm.devices.ledger import Ledger
 from isotherm.devices.processes import memory_bytes
 from isotherm.protocols.s3.counters import BUCKETS_US, CELLS, CLASSES, Counters
 from isotherm.server.checks import lives
+from isotherm.server.holdings import Holdings
 from isotherm.server.mover import COUNTED
 from isotherm.store import Engines
 from isotherm.telemetry import Distributed, Measured
@@ -43,11 +44,13 @@ class Numbers:
     engines: Engines
     free_bytes: Callable[[Path], int]
     clock: Clock
+    holdings: Holdings
 
     def gather_of_tenants(self) -> Iterator[Measured | Distributed]:
         """The same, and what is counted of tenants: of the busiest by their ids, of the rest together."""
         yield from self.gather()
         yield from _by_tenant(self.ledger)
+        yield from self.holdings.gather()
 
     def gather(self) -> Iterator[Measured | Distributed]:
         processes = dict(zip(self.names, self.board.slots, strict=True))

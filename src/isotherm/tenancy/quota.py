@@ -102,7 +102,10 @@ class Quota:
             levels = _deeper(levels)
 
     async def demand_room(self, reader: Reader, tenant: int, size_bytes: int) -> None:
-        """Raises OverQuota where so many bytes more would not be taken now: before they travel. The commit decides."""
+        """Raises OverQuota where so many bytes more would not be taken now: before they travel. The commit decides.
+
+        What `reader` reads need not be of one state.
+        """
         async for node in self._line(reader, tenant):
             most = node.terms.capacity_bytes
             if most is not None and await balance(reader, node.accounts + BYTES) + size_bytes > most:

@@ -6,7 +6,9 @@ waits for the next batch; additions to one counter are summed.
 Locks are advisory, of 64-bit ids, taken in ascending order by every batch of every process: shared on a key read,
 exclusive on a key written. Ranges are guarded by *granules*, the first 13 bytes of a key (tenant, table, bucket): who
 touches a key takes its granule shared, who reads a range in it exclusively, so that no key comes or goes meanwhile. Beyond
-`KEYS_LOCKED_MOST` keys a batch takes its granules exclusively and no keys: PostgreSQL's lock table is small.
+`KEYS_LOCKED_MOST` keys a batch takes its granules exclusively and no keys: PostgreSQL's lock table is small. A key that is shorter than
+a granule is its own, and is locked as a key alone, however many there are: ranges that hold it span granules. So the rows of the
+tree, which every write expects, make no batch a large one.
 
 Accounts (charging.py) are locked by a few hundred ids that they share: shared by who charges them, exclusively by who sums one up.
 """
@@ -82,10 +84,14 @@ def _placed_inside(earlier: Member, later: Member) -> bool:
 @dataclass(slots=True)
 class _Locks:
     keys: dict[bytes, bool] = field(default_factory=dict)
+    short: dict[bytes, bool] = field(default_factory=dict)
     granules: dict[bytes, bool] = field(default_factory=dict)
     accounts: dict[int, bool] = field(default_factory=dict)
 
     def key(self, key: bytes, *, exclusive: bool) -> None:
+        if len(key) < GRANULE_BYTES:
+            self.short[key] = self.short.get(key, False) or exclusive
+            return
         self.keys[key] = self.keys.get(key, False) or exclusive
         self.granule(key[:GRANULE_BYTES], exclusive=False)
 
@@ -95,7 +101,6 @@ class _Locks:
     def account(self, account: bytes, *, exclusive: bool) -> None:
         identity = _lock_id(b"a", hashlib.blake2b(account, digest_size=1).digest())
         self.accounts[identity] = self.accounts.get(identity, False) or exclusive
-        self.granule(account, exclusive=False)
 
     def ordered(self) -> tuple[list[int], list[bool]]:
         """(ids, exclusive), ascending."""
@@ -104,8 +109,8 @@ class _Locks:
         for granule, exclusive in self.granules.items():
             identity = _lock_id(b"g", granule)
             held[identity] = held.get(identity, False) or exclusive or many
-        if not many:
-            for key, exclusive in self.keys.items():
+        for keys in (self.short,) if many else (self.short, self.keys):
+            for key, exclusive in keys.items():
                 identity = _lock_id(b"k", key)
                 held[identity] = held.get(identity, False) or exclusive
         ids = sorted(held)
@@ -161,7 +166,8 @@ def arguments(
             locks.granule(_granule_of(r), exclusive=True)
             ranges.append((m, r.start, r.end, r.limit, r.reverse, digest_of(r.pairs)))
         for key, delta in member.adds.items():
-            locks.granule(key[:GRANULE_BYTES], exclusive=False)
+            if len(key) >= GRANULE_BYTES:
+                locks.granule(key[:GRANULE_BYTES], exclusive=False)
             adds.append((m, key, delta))
         for key, written in member.writes.items():
             locks.key(key, exclusive=True)

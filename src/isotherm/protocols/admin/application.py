@@ -8,6 +8,7 @@ others tell nothing of tenants, keys or objects, unless /metrics is asked by one
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -40,8 +41,9 @@ def application(
     credentials: Credentials,
     feed: FeedOverHttp,
     api: AdminApi,
+    look: Callable[[], Awaitable[None]],
 ) -> Starlette:
-    """`exposition` is for anybody, `of_tenants` for those alone who may look at all tenants."""
+    """`exposition` is for anybody, `of_tenants` for those alone who may look at all tenants, after a `look` at them."""
 
     async def welcome(request: Request) -> Response:
         return PlainTextResponse(_WELCOME)
@@ -64,6 +66,7 @@ def application(
                 return PlainTextResponse("sign in\n", 401, {**_NO_STORE, "WWW-Authenticate": CHALLENGE})
             except Denied as error:
                 return PlainTextResponse(f"{error}\n", 403, _NO_STORE)
+            await look()
             shown = of_tenants
         body, media_type = shown.render(request.headers.get("accept", ""))
         return Response(body, media_type=media_type, headers=_NO_STORE)
