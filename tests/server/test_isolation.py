@@ -58,7 +58,7 @@ BROKEN = {
         "from isotherm.store.spaces import Spaces\n"
         "sound = Spaces.__call__\n"
         "Spaces.__call__ = lambda self, tenant: sound(self, 3 if tenant == 2 else tenant)\n",
-        {"s3.GetObject", "s3.ListObjects", "s3.copy-source", "s3.unharmed", "s3.DeleteObjects"},
+        {"s3.GetObject", "s3.ListObjects", "s3.PutObject", "s3.copy-source", "s3.unharmed"},
     ),
     "warrants that nobody looks at": (
         "from isotherm.objects.context import Warrant\n"
