@@ -33,14 +33,14 @@ def tried(server, *names):
 
 @pytest.mark.timeout(300)
 def test_a_sound_server_refuses_everything_and_is_left_as_it_was(tmp_path):
-    with serving(tmp_path / "data") as server:
+    with serving(tmp_path / "data", options=["--domain", "s3.test"]) as server:
         tenant(server, "create", "bystander")
         s3(server).create_bucket(Bucket="untouched")
         done = command(
             "selftest",
             "isolation",
             *("--credentials", server.data / "keys" / "root-credentials"),
-            *("--s3", server.address.s3, "--admin", server.address.admin, "--json"),
+            *("--s3", server.address.s3, "--admin", server.address.admin, "--domain", "s3.test", "--json"),
         )
         report = json.loads(done.stdout)
         assert [probe for probe in report["probes"] if probe["outcome"] != Outcome.REFUSED] == []

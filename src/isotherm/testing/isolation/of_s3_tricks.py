@@ -62,12 +62,25 @@ def _paths(stage: Stage) -> Iterator[str]:
 
 
 def _hosts(stage: Stage) -> Iterator[str]:
-    host = stage.target.host
-    for name in (f"{stage.victim.bucket}.{host}", stage.victim.bucket, f"{stage.victim.bucket}.s3.amazonaws.com"):
+    """Where the server takes hosts for buckets, a host is but another spelling of a bucket's name."""
+    host, victim, absent = stage.target.host, stage.victim.bucket, stage.absent[stage.victim.bucket]
+    for domain in stage.target.domains:
+        own = stage.target.s3(stage.attacker.pair, "GET", "/", headers={"host": f"{stage.attacker.bucket}.{domain}"})
+        allowed(own.good, f"one's own bucket as a host in {domain}")
+    for domain in (*stage.target.domains, host, "s3.amazonaws.com", ""):
         for who, pair in strangers(stage):
             for asked in ("/", f"/{stage.key}", "/?versions"):
-                answer = stage.target.s3(pair, "GET", asked, headers={"host": name})
-                yield from stage.leaks(answer, f"{who}, GET {asked} at {name}")
+                there, gone = (
+                    stage.target.s3(pair, "GET", asked, headers={"host": f"{name}.{domain}".rstrip(".")})
+                    for name in (victim, absent)
+                )
+                yield from stage.leaks(there, f"{who}, GET {asked} of {victim} in {domain}")
+                difference = apart(there, gone, stage.names)
+                if difference is not None:
+                    yield f"{who}, GET {asked} of {victim} in {domain}: {difference}"
+    for name in (f"{stage.attacker.bucket}.{host}", f"{stage.attacker.bucket}.{victim}"):
+        answer = stage.target.s3(stage.attacker.pair, "GET", f"/../{victim}/{stage.key}", headers={"host": name})
+        yield from stage.leaks(answer, f"climbing out of the host {name}")
 
 
 def _copy_source(stage: Stage) -> Iterator[str]:
