@@ -29,7 +29,10 @@ def plant(engines):
 
 def grant_damaged(engines, path):
     plant(engines)
-    change(engines, {record.grant_row(1, "g"): b"\x01{"})
+    change(
+        engines,
+        {record.grant_row(1, "i"): b"\x01{", record.GRANTS + b"\xff": b"", record.grant_row(1, "") + b"\xff": b"\x01"},
+    )
 
 
 def grant_dangling(engines, path):
@@ -41,14 +44,20 @@ def grant_dangling(engines, path):
 
 def grant_rows_wrong(engines, path):
     plant(engines)
+    grants = Grants(engines.meta, engines.clock, NAMED)
+    drive(grants.create(OWNER, "/", "j", Wanted("plain", "acme", alias="mounted")))
     drive(engines.space(ACME).create_bucket("shadowed"))
     stored = drive(engines.meta.get(record.grant_row(1, "i")))
     shadowed = record.pack(replace(record.unpack(stored), alias="shadowed"))
     change(
         engines,
         {
+            record.grant_row(1, "j"): b"\x01{",
             record.received_row(ACME, 1, "g"): None,
             record.received_row(ACME, 1, "nothing"): b"",
+            record.received_row(ACME, 1, "") + b"\xff": b"",
+            record.RECEIVED + b"\0": b"",
+            record.MOUNTS + b"\0": b"",
             record.mount_row(ACME, "theirs"): b"\x01{",
             record.mount_row(ACME, "others"): None,
             record.mount_row(ACME, "stray"): shadowed,

@@ -88,6 +88,12 @@ def test_an_unmodified_client_uses_a_granted_bucket_as_one_of_its_own(server, pa
     assert code_of(beta.head_object, Bucket="shared-lake", Key="a/b", ExpectedBucketOwner=mine) == "403"
     assert code_of(beta.head_object, Bucket="shared-lake", Key="a/b", ExpectedBucketOwner=owner) is None
     assert code_of(beta.head_object, Bucket="own", Key="copied", ExpectedBucketOwner=mine) is None
+    listed = beta.list_objects_v2(Bucket="shared-lake", FetchOwner=True)["Contents"]
+    assert [one["Owner"]["ID"] for one in listed] == [owner]
+    source = {"Bucket": "shared-lake", "Key": "a/b"}
+    for expected, outcome in ((owner, None), (mine, "AccessDenied")):
+        asked = {"Bucket": "own", "Key": "c", "CopySource": source, "ExpectedSourceBucketOwner": expected}
+        assert code_of(beta.copy_object, **asked) == outcome
 
 
 def test_a_revoked_grant_is_refused_at_once_on_every_gateway_and_the_name_is_free(server, pair):

@@ -106,6 +106,8 @@ def test_nobody_gives_what_is_not_his_and_mounts_what_was_not_given_to_him(two):
         assert refusal(lambda role=role: grant(two, "acme", "g", "@4", two.caller("acme", role)))[0] is Denied
     assert refusal(lambda: grant(two, "acme", "g", "beta", what="pond"))[1] == "NoSuchBucket"
     assert refusal(lambda: grant(two, "acme", "g", "acme"))[0] is Invalid
+    for wanted in ({"prefix": "\ud800"}, {"prefix": "é" * 513}, {"what": "\ud800" * 3}, {"what": "B" * 5_000}):
+        assert refusal(lambda wanted=wanted: grant(two, "acme", "g", "beta", **wanted))[0] is Invalid
     grant(two, "acme", "g", "acme/lab")
     there = refusal(lambda: mount(two, "beta", "mine", "acme", "g", beta))
     assert there == (NotFound, "NoSuchGrant", there[2])

@@ -38,6 +38,10 @@ def isolation(
     admin: Annotated[
         str, typer.Option("--admin", metavar="URL", help="Where the administrative port is.")
     ] = "http://127.0.0.1:9001",
+    domain: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A domain that the server takes hosts for buckets in; may be given again."),
+    ] = None,
     ca_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Whose certificates to trust, for https.")
     ] = None,
@@ -62,7 +66,7 @@ def isolation(
         if not all(url.startswith(("http://", "https://")) for url in (s3, admin)):
             raise Invalid("a URL begins with http:// or https://")
         tls = ssl.create_default_context(cafile=ca_file)
-        target = Target(s3.rstrip("/"), admin.rstrip("/"), SystemClock(), tls)
+        target = Target(s3.rstrip("/"), admin.rstrip("/"), SystemClock(), tuple(domain or ()), tls)
         with staged(target, Pair(pair.access_key, pair.secret), SystemIds()) as stage:
             report = run(stage, all_probes(), (lambda tried: None) if as_json else _print_one)
     _print_end(report, as_json)

@@ -76,10 +76,12 @@ def received_by(to: int) -> tuple[bytes, bytes]:
 
 
 def giver_and_name(row: bytes) -> tuple[int, str]:
-    """Whose grant a row of the index leads to, and its name."""
-    at = len(RECEIVED) + _PAIR.size
-    _, owner = _PAIR.unpack_from(row, len(RECEIVED))
-    return owner, row[at:].decode()
+    """Whose grant a row of the index leads to, and its name. Raises Corrupt."""
+    try:
+        _, owner = _PAIR.unpack_from(row, len(RECEIVED))
+        return owner, row[len(RECEIVED) + _PAIR.size :].decode()
+    except (struct.error, UnicodeDecodeError) as error:
+        raise Corrupt(f"a row of the index of grants is damaged: {error}") from error
 
 
 def mount_row(to: int, alias: str) -> bytes:

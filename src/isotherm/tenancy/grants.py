@@ -80,8 +80,8 @@ class Grants:
             Conflict: nothing new is made in the owner, or the receiver. OverQuota: too many. Invalid.
         """
         _check_name(name)
-        if len(wanted.prefix.encode()) > PREFIX_BYTES_MOST:
-            raise Invalid(f"a prefix has at most {PREFIX_BYTES_MOST} bytes")
+        self._buckets.check_name(wanted.bucket)
+        _check_prefix(wanted.prefix)
         created_ms = self._clock.now_ms()
 
         async def write(txn: Transaction) -> tuple[Grant, bool]:
@@ -235,6 +235,15 @@ class Grants:
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise Invalid(f"{name[:80]!r} is no name of a grant: it is made like a tenant's", code="InvalidGrantName")
+
+
+def _check_prefix(prefix: str) -> None:
+    try:
+        size_bytes = len(prefix.encode())
+    except UnicodeEncodeError:
+        raise Invalid("a prefix is valid Unicode") from None
+    if size_bytes > PREFIX_BYTES_MOST:
+        raise Invalid(f"a prefix has at most {PREFIX_BYTES_MOST} bytes")
 
 
 async def _receiver(txn: Transaction, caller: Caller, wanted: Wanted) -> tuple[int, Chain | None]:

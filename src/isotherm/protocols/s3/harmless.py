@@ -12,7 +12,7 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 from isotherm.errors import Denied, Invalid, Unsupported
-from isotherm.protocols.s3.wire import Request
+from isotherm.protocols.s3.wire import Request, bucket_owner
 
 COMMON = frozenset(
     {
@@ -52,18 +52,13 @@ def _acl(request: Request, value: str) -> None:
 
 
 def _owner(request: Request, value: str) -> None:
-    _demand_owner(request, request.bucket, value)
+    if value != bucket_owner(request, request.bucket):
+        raise Denied("Access Denied")
 
 
 def _source_owner(request: Request, value: str) -> None:
     source = unquote(request.headers.get("x-amz-copy-source", "")).removeprefix("/")
-    _demand_owner(request, source.partition("/")[0], value)
-
-
-def _demand_owner(request: Request, bucket: str, value: str) -> None:
-    """The owner of a granted bucket is whoever has granted it: its id, as ids of owners are told."""
-    granted_by = request.space.owner_of(bucket)
-    if value != (request.owner if granted_by is None else str(granted_by)):
+    if value != bucket_owner(request, source.partition("/")[0]):
         raise Denied("Access Denied")
 
 

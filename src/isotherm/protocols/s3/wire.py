@@ -43,6 +43,12 @@ class Request(msgspec.Struct):
     operation: str = ""
 
 
+def bucket_owner(request: Request, bucket: str) -> str:
+    """The name of whoever owns a bucket: the caller, or who has granted it to him."""
+    granted_by = request.space.owner_of(bucket)
+    return request.owner if granted_by is None else str(granted_by)
+
+
 class Ranged(msgspec.Struct):
     """A part of an opened version to send; the connection closes the reading."""
 

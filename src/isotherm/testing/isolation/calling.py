@@ -94,11 +94,12 @@ def _short(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A server: the URLs of its two ports. `tls`: what to trust, for https."""
+    """A server: the URLs of its two ports. `domains`: those that it takes hosts for buckets in. `tls`: what to trust, for https."""
 
     s3_url: str
     admin_url: str
     clock: Clock
+    domains: tuple[str, ...] = ()
     tls: ssl.SSLContext | None = field(default=None, repr=False)
 
     @property

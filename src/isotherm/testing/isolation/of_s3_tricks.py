@@ -15,6 +15,7 @@ def probes() -> list[Probe]:
     return [
         Probe("s3.paths", "Climb from one's own bucket into the victim's by dots, slashes and zeros.", _paths),
         Probe("s3.hosts", "Name the victim's bucket in the Host header.", _hosts),
+        Probe("s3.descendants", "Read, with a parent's key, what its sub-tenant keeps; copy it.", _descendants),
         Probe("s3.copy-source", "Copy from the victim's bucket, by every way to name it.", _copy_source),
         Probe("s3.deputy", "Have the server act for another: headers that name a tenant, an owner, a user.", _deputy),
         Probe("s3.signatures", "Sign in another's name, or leave the signature away.", _signatures),
@@ -62,12 +63,52 @@ def _paths(stage: Stage) -> Iterator[str]:
 
 
 def _hosts(stage: Stage) -> Iterator[str]:
-    host = stage.target.host
-    for name in (f"{stage.victim.bucket}.{host}", stage.victim.bucket, f"{stage.victim.bucket}.s3.amazonaws.com"):
+    """Where the server takes hosts for buckets, a host is but another spelling of a bucket's name."""
+    host, victim, absent = stage.target.host, stage.victim.bucket, stage.absent[stage.victim.bucket]
+    for domain in stage.target.domains:
+        own = stage.target.s3(stage.attacker.pair, "GET", "/", headers={"host": f"{stage.attacker.bucket}.{domain}"})
+        allowed(own.good, f"one's own bucket as a host in {domain}")
+    for domain in (*stage.target.domains, host, "s3.amazonaws.com", ""):
         for who, pair in strangers(stage):
             for asked in ("/", f"/{stage.key}", "/?versions"):
-                answer = stage.target.s3(pair, "GET", asked, headers={"host": name})
-                yield from stage.leaks(answer, f"{who}, GET {asked} at {name}")
+                there, gone = (
+                    stage.target.s3(pair, "GET", asked, headers={"host": f"{name}.{domain}".rstrip(".")})
+                    for name in (victim, absent)
+                )
+                yield from stage.leaks(there, f"{who}, GET {asked} of {victim} in {domain}")
+                difference = apart(there, gone, stage.names)
+                if difference is not None:
+                    yield f"{who}, GET {asked} of {victim} in {domain}: {difference}"
+    for name in (f"{stage.attacker.bucket}.{host}", f"{stage.attacker.bucket}.{victim}"):
+        answer = stage.target.s3(stage.attacker.pair, "GET", f"/../{victim}/{stage.key}", headers={"host": name})
+        yield from stage.leaks(answer, f"climbing out of the host {name}")
+
+
+def _descendants(stage: Stage) -> Iterator[str]:
+    """Who administers a tenant below has none of its objects: for that, there are keys and grants."""
+    call, pair, below = stage.target.s3, stage.attacker.pair, stage.attacker_sub.bucket
+    allowed(call(stage.attacker_sub.pair, "GET", f"/{below}").good, "a sub-tenant's own bucket")
+    absent = f"{below[:-1]}x"
+    for method, asked, source in (
+        ("GET", "{}", ""),
+        ("GET", "{}?versions", ""),
+        ("GET", f"{{}}/own-{stage.word}", ""),
+        ("PUT", "{}/new", ""),
+        ("DELETE", f"{{}}/own-{stage.word}", ""),
+        ("DELETE", "{}", ""),
+        ("PUT", f"{stage.attacker.bucket}/stolen", f"/{{}}/own-{stage.word}"),
+    ):
+        there, gone = (
+            call(
+                pair,
+                method,
+                "/" + asked.format(name),
+                headers={"x-amz-copy-source": source.format(name)} if source else {},
+            )
+            for name in (below, absent)
+        )
+        if there.good or (difference := apart(there, gone, {below: absent})) is not None:
+            yield f"{method} {asked.format(below)}: {there.status}, {'' if there.good else difference}"
 
 
 def _copy_source(stage: Stage) -> Iterator[str]:

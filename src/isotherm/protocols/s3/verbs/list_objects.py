@@ -13,7 +13,7 @@ from isotherm.objects.model import Listing
 from isotherm.protocols.s3.documents import xml_reply
 from isotherm.protocols.s3.listing import common_prefixes, contents, encoder, owner_element, quoted, truncated
 from isotherm.protocols.s3.parameters import flag, invalid_argument, url_encoded, whole_number
-from isotherm.protocols.s3.wire import Reply, Request
+from isotherm.protocols.s3.wire import Reply, Request, bucket_owner
 from isotherm.protocols.s3.xml import carried, escape, optional, tag
 
 LIMIT_MOST = 1_000
@@ -32,7 +32,7 @@ async def list_objects_v2(request: Request) -> Reply:
     limit = page_limit(request)
     listing = await _page(request, prefix, delimiter, after, limit)
     encode = encoder(url)
-    owner = owner_element(request.owner) if flag(query, "fetch-owner") else ""
+    owner = owner_element(bucket_owner(request, request.bucket)) if flag(query, "fetch-owner") else ""
     more = encode_token(listing.next_key) if listing.next_key is not None else None
     return xml_reply(
         "ListBucketResult",
@@ -70,7 +70,7 @@ async def list_objects(request: Request) -> Reply:
         f"<Delimiter>{encode(delimiter)}</Delimiter>" if delimiter else "",
         "<EncodingType>url</EncodingType>" if url else "",
         truncated(listing),
-        contents(listing.entries, url=url, owner=owner_element(request.owner)),
+        contents(listing.entries, url=url, owner=owner_element(bucket_owner(request, request.bucket))),
         common_prefixes(listing.prefixes, url=url),
     )
 

@@ -9,7 +9,7 @@ from isotherm.protocols.s3.documents import xml_reply
 from isotherm.protocols.s3.listing import common_prefixes, encoder, owner_element
 from isotherm.protocols.s3.parameters import url_encoded, whole_number
 from isotherm.protocols.s3.verbs.list_objects import page_limit
-from isotherm.protocols.s3.wire import Reply, Request
+from isotherm.protocols.s3.wire import Reply, Request, bucket_owner
 from isotherm.protocols.s3.xml import legible, optional, tag
 
 _EMPTY = UploadListing((), (), None, None)
@@ -35,7 +35,7 @@ async def list_multipart_uploads(request: Request) -> Reply:
         await request.space.bucket(request.bucket)
         listing = _EMPTY
     encode = encoder(url)
-    people = _people(request.owner)
+    people = _people(bucket_owner(request, request.bucket))
     rows = [
         f"<Upload><Key>{encode(upload.key)}</Key>{tag('UploadId', upload.id)}{people}"
         f"<StorageClass>STANDARD</StorageClass>{tag('Initiated', iso_date(upload.started_ms))}"
@@ -73,7 +73,7 @@ async def list_parts(request: Request) -> Reply:
         tag("Bucket", request.bucket),
         tag("Key", legible(request.key)),
         tag("UploadId", upload_id),
-        _people(request.owner),
+        _people(bucket_owner(request, request.bucket)),
         "<StorageClass>STANDARD</StorageClass>",
         tag("PartNumberMarker", after),
         tag("NextPartNumberMarker", parts[-1].number if parts else 0),

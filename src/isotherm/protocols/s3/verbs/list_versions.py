@@ -7,7 +7,7 @@ from isotherm.protocols.s3.documents import xml_reply
 from isotherm.protocols.s3.listing import common_prefixes, encoder, owner_element, truncated, versions
 from isotherm.protocols.s3.parameters import invalid_argument, is_version_id, url_encoded
 from isotherm.protocols.s3.verbs.list_objects import page_limit
-from isotherm.protocols.s3.wire import Reply, Request
+from isotherm.protocols.s3.wire import Reply, Request, bucket_owner
 from isotherm.protocols.s3.xml import optional, tag
 
 _EMPTY = Listing((), (), None)
@@ -51,6 +51,6 @@ async def list_object_versions(request: Request) -> Reply:
         f"<Delimiter>{encode(delimiter)}</Delimiter>" if delimiter else "",
         "<EncodingType>url</EncodingType>" if url else "",
         truncated(listing),
-        versions(listing.entries, url=url, owner=owner_element(request.owner)),
+        versions(listing.entries, url=url, owner=owner_element(bucket_owner(request, request.bucket))),
         common_prefixes(listing.prefixes, url=url),
     )
