@@ -1,17 +1,22 @@
 """A tenant that is erased is gone, and the certificate says no more than what is so."""
 
 import json
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
 
 from isotherm.clock import VirtualClock
 from isotherm.devices.waiting import drive
-from isotherm.errors import Conflict, Denied, Invalid, NotEmpty, NotFound, Unavailable
+from isotherm.errors import Conflict, Corrupt, Denied, Invalid, NotEmpty, NotFound, Unavailable
+from isotherm.ids import SeededIds
 from isotherm.movers.audit import follow
 from isotherm.objects.layout import TABLES, live_row, table
 from isotherm.objects.records import decode_record
 from isotherm.segments import accounting
+from isotherm.segments.remote import inline
+from isotherm.settings import Settings
+from isotherm.store import compose
 from isotherm.tenancy import tree_record
 from isotherm.tenancy.audit.log import AuditLog
 from isotherm.tenancy.erasure import record
@@ -350,6 +355,61 @@ def test_who_may_see_it_lies_above(estate):
     assert [one.tenant for one in drive(page(OWNER, None, after=3))[0]] == [4]
     with pytest.raises(NotFound):
         drive(estate.erasures.show(Caller(2, ALL_ROLES), "@4"))
+
+
+def test_two_that_do_it_at_once_count_nothing_twice(estate):
+    estate.fill(2)
+    counted = sum(estate.rows(2).values())
+    estate.erase("acme")
+    both = [estate.rounds(rows_a_round=200)._erasing for _ in range(2)]
+    for _ in range(2):
+        while sum(drive(one.run()).more for one in both):  # each of them
+            continue
+        estate.clock.advance(GRACE)
+    assert estate.rows(2) == {}
+    assert statement(estate, 2)["removed"]["rows"] == counted + 1
+    assert [one.tenant for one in drive(estate.erasures.page(OWNER, None))[0]] == [2, 3]
+
+
+def test_what_is_damaged_holds_up_no_other_and_is_told(estate):
+    estate.fill(4)
+    estate.erase("acme")
+    estate.erase("beta")
+    share = drive(accounting.shared(estate.meta))
+    rows = {record.erasure_row(2): b"\x01{", record.DEAD + b"short": b"", share[0][0]: b"short"}
+    change(estate.engines, rows)
+    reports = to_the_end(estate, estate.rounds())
+    assert all(isinstance(report.failed["erasure"], Corrupt) for report in reports if report.failed)
+    assert "erasure" in reports[-1].failed
+    for _ in range(3):
+        estate.clock.advance(GRACE)
+        work_off(rounds := estate.rounds())
+        estate.clock.advance(GRACE)
+        drive(rounds.run())
+    assert [one.tenant for one in drive(estate.erasures.page(OWNER, None))[0]] == [4]
+    assert isinstance(estate.show("@4"), Issued)
+    assert drive(accounting.shared(estate.meta)) == []
+
+
+def test_small_payloads_in_the_metadata_beside_a_bucket_go_as_well(tmp_path):
+    settings = replace(Settings(tmp_path / "store"), bucket=(tmp_path / "bucket").as_uri())
+    clock = VirtualClock()
+    engines = compose(settings, role="foreign", clock=clock, ids=SeededIds(1))
+    estate = Estate(tmp_path / "store", clock, engines=engines)
+    estate.plant()
+    for tenant in (2, 4):
+        estate.fill(tenant)
+    held = estate.held(4)
+    estate.erase("acme")
+    to_the_end(estate, estate.rounds())
+    assert isinstance(estate.show("@2"), Issued)
+    assert (estate.rows(2), estate.held(4)) == ({}, held)
+    report = checked(engines, tmp_path)
+    assert kinds(report) == {}
+    waiting = {place for _, _, place in drive(inline.dropped(estate.meta, 10_000))}
+    values = {row for row, _ in drive(estate.meta.range(*_range(inline.VALUES), 10_000))}
+    assert sum(len(drive(estate.meta.get(row))) for row in values - waiting) == report.space.inline_bytes
+    estate.close()
 
 
 def _range(prefix):

@@ -95,7 +95,10 @@ class Erasing:
                 self._empty_s.pop(tenant, None)
                 done.failure = done.failure or error
         await self._certify(done)
-        done.purged = await self._purging.go_on()
+        try:
+            done.purged = await self._purging.go_on()
+        except IsothermError as error:
+            done.failure = done.failure or error
         return done
 
     async def _begun(self, done: Erased) -> list[int]:
