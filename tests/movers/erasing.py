@@ -18,7 +18,7 @@ from tests.objects.stores import open_engines, rows_of
 
 EAGER = CompactionSettings(dead_fraction=0.0, settle_s=0)
 LAZY = CompactionSettings(dead_fraction=2.0)
-GRACE = 11
+GRACE = 41
 
 
 class Estate:
