@@ -18,6 +18,7 @@ from isotherm.tenancy.erasure import record
 from isotherm.tenancy.erasure.certificate import verify
 from isotherm.tenancy.erasure.record import Erasure, Issued
 from isotherm.tenancy.roles import OWNER
+from isotherm.tenancy.tree import TenantState
 from tests.movers.erasing import GRACE, Estate, to_the_end, work_off
 from tests.movers.stores import change, checked, kinds
 
@@ -130,6 +131,16 @@ def test_a_table_that_nobody_knows_is_not_certified_away(estate):
     change(estate.engines, {table(2, b"?") + b"row": None})
     to_the_end(estate, estate.rounds())
     assert isinstance(estate.show("@2"), Issued)
+
+
+def test_of_many_tenants_each_has_its_turn(estate):
+    for number in range(7):
+        estate.make(f"acme/t{number}")
+    estate.erase("acme")
+    rounds = estate.rounds(rows_a_round=40)
+    reports = to_the_end(estate, rounds)
+    assert len(reports) > 4
+    assert {estate.state(tenant) for tenant in (2, 3, *range(5, 12))} == {TenantState.ERASED}
 
 
 def test_two_that_do_it_at_once_count_nothing_twice(estate):
