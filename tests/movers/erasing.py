@@ -18,18 +18,18 @@ from tests.objects.stores import open_engines, rows_of
 
 EAGER = CompactionSettings(dead_fraction=0.0, settle_s=0)
 LAZY = CompactionSettings(dead_fraction=2.0)
-GRACE = 11
+GRACE = 41
 
 
 class Estate:
     """A store with the tenants acme (2), acme/lab (3) and beta (4), each with a credential."""
 
-    def __init__(self, path, clock, *, seed=1, keys=None):
+    def __init__(self, path, clock, *, seed=1, engines=None):
         self.path = path
         self.clock = clock
-        self.engines = open_engines(path, seed=seed, clock=clock)
+        self.engines = engines or open_engines(path, seed=seed, clock=clock)
         self.meta = self.engines.meta
-        self.keys = keys or self.engines.keys
+        self.keys = self.engines.keys
         self.tenants = Tenants(self.meta, clock, self.engines.vault)
         self.credentials = Credentials(self.meta, self.keys, clock, self.engines.ids)
         self.erasures = Erasures(self.meta, self.keys, clock)

@@ -7,11 +7,9 @@ import pytest
 
 from isotherm.clock import VirtualClock
 from isotherm.devices.waiting import drive
-from isotherm.errors import Conflict, Denied, Invalid, NotEmpty, NotFound, Unavailable
+from isotherm.errors import Conflict, Denied, Invalid, NotEmpty, NotFound
 from isotherm.movers.audit import follow
-from isotherm.objects.layout import TABLES, live_row, table
-from isotherm.objects.records import decode_record
-from isotherm.segments import accounting
+from isotherm.objects.layout import TABLES
 from isotherm.tenancy import tree_record
 from isotherm.tenancy.audit.log import AuditLog
 from isotherm.tenancy.erasure import record
@@ -19,8 +17,8 @@ from isotherm.tenancy.erasure.certificate import canonical, verify
 from isotherm.tenancy.erasure.record import Erasure, Issued
 from isotherm.tenancy.roles import ALL_ROLES, OWNER, Caller
 from isotherm.tenancy.tree import TenantState
-from tests.movers.erasing import EAGER, GRACE, Estate, to_the_end, work_off
-from tests.movers.stores import change, checked, kinds
+from tests.movers.erasing import EAGER, Estate, to_the_end, work_off
+from tests.movers.stores import checked, kinds
 from tests.objects.stores import live_bytes, payload
 
 
@@ -176,22 +174,6 @@ def test_promises_are_given_back_when_it_has_ended(estate):
     assert node(estate, 1).promised == {}
 
 
-def test_nothing_is_certified_before_the_grace_is_over_whatever_the_wall_clock_does(estate):
-    estate.fill(2)
-    estate.erase("acme")
-    rounds = estate.rounds()
-    work_off(rounds)
-    for step_ms in (10**9, -(10**10), 0):
-        estate.clock.step_wall(step_ms)
-        work_off(rounds)
-        assert isinstance(estate.show("acme"), Erasure)
-    estate.clock.advance(GRACE)
-    work_off(estate.rounds())
-    assert isinstance(estate.show("acme"), Erasure), "another process has not seen it empty for so long"
-    work_off(rounds)
-    assert isinstance(estate.show("@2"), Issued)
-
-
 def test_a_rounds_share_is_bounded(estate):
     estate.fill(2)
     estate.erase("acme")
@@ -203,85 +185,6 @@ def test_a_rounds_share_is_bounded(estate):
         assert sum(estate.rows(2).values()) < left
         left = sum(estate.rows(2).values())
     to_the_end(estate, rounds)
-    assert isinstance(estate.show("@2"), Issued)
-
-
-class Stubborn:
-    """A key store that is away until it is told otherwise."""
-
-    def __init__(self, keys):
-        self._keys = keys
-        self.away = True
-
-    def __getattr__(self, name):
-        return getattr(self._keys, name)
-
-    async def destroy(self, tenant):
-        if self.away:
-            raise Unavailable("the key store does not answer")
-        return await self._keys.destroy(tenant)
-
-
-def test_no_certificate_before_the_secret_is_destroyed(tmp_path):
-    estate = Estate(tmp_path / "store", VirtualClock())
-    estate.plant()
-    estate.fill(2)
-    drive(estate.keys.make(2))
-    stubborn = Stubborn(estate.keys)
-    estate.erasures._keys = stubborn
-    assert not estate.erase("acme").key_destroyed_ms
-    rounds = estate.rounds(keys=stubborn)
-    for _ in range(3):
-        assert any("erasure" in report.failed for report in work_off(rounds))
-        estate.clock.advance(GRACE)
-    assert estate.rows(2) == {}, "the rows go all the same"
-    told = estate.show("acme")
-    assert isinstance(told, Erasure)
-    assert (told.sealed, told.key_destroyed_ms) == (True, 0)
-    stubborn.away = False
-    to_the_end(estate, rounds)
-    assert statement(estate, 2)["key"]["sealed"] is True
-    estate.close()
-
-
-def test_a_secret_that_somebody_made_meanwhile_is_destroyed_as_well(estate):
-    estate.erase("acme")
-    rounds = estate.rounds()
-    work_off(rounds)
-    drive(estate.keys.make(2))
-    to_the_end(estate, rounds)
-    assert drive(estate.keys.secret(2)) is None
-    assert isinstance(estate.show("@2"), Issued)
-
-
-def test_damaged_rows_go_and_the_certificate_says_that_their_bytes_are_not_known(estate, tmp_path):
-    estate.fill(2)
-    space = estate.space(2)
-    bucket = drive(space.bucket("plain")).id
-    row = live_row(2, bucket, b"key 0009")  # which has been copied: other rows say who shares its bytes
-    stored = drive(estate.meta.get(row))
-    (shared,) = decode_record(stored).extents
-    lost = live_row(2, bucket, b"key 0010")
-    (unshared,) = decode_record(drive(estate.meta.get(lost))).extents
-    part = drive(estate.meta.range(*_range(table(2, b"P")), 1))[0][0]
-    change(estate.engines, {row: stored[:-1], lost: b"", part: b"\x01"})
-    estate.erase("acme")
-    to_the_end(estate, estate.rounds())
-    told = statement(estate, 2)
-    assert told["unreadable"] == 3
-    assert "unreadable rows" in told["remains"]
-    assert drive(accounting.sharers(estate.meta, shared, 5)) == []
-    assert drive(accounting.live_bytes(estate.meta, unshared.segment)) >= unshared.length
-    assert set(kinds(checked(estate.engines, tmp_path))) == {"live-too-high"}
-
-
-def test_a_table_that_nobody_knows_is_not_certified_away(estate):
-    change(estate.engines, {table(2, b"?") + b"row": b"of a newer program"})
-    estate.erase("acme")
-    to_the_end(estate, estate.rounds())
-    assert isinstance(estate.show("acme"), Erasure)
-    change(estate.engines, {table(2, b"?") + b"row": None})
-    to_the_end(estate, estate.rounds())
     assert isinstance(estate.show("@2"), Issued)
 
 
@@ -350,7 +253,3 @@ def test_who_may_see_it_lies_above(estate):
     assert [one.tenant for one in drive(page(OWNER, None, after=3))[0]] == [4]
     with pytest.raises(NotFound):
         drive(estate.erasures.show(Caller(2, ALL_ROLES), "@4"))
-
-
-def _range(prefix):
-    return prefix, prefix[:-1] + bytes((prefix[-1] + 1,))

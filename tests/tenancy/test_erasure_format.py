@@ -64,7 +64,7 @@ def test_a_stranger_verifies_it_by_other_means():
 
 
 def test_rows_lie_where_they_always_lay():
-    assert record.erasure_row(17) == b"\0\0\0\0Z\0\0\0\x11"
+    assert record.erasure_row(17) == b"\0\0\0\0x\0\0\0\x11"
     assert record.certificate_row(17) == b"\0\0\0\0z\0\0\0\x11"
     assert record.dead_row(17, 5) == b"\0\0\0\0d\0\0\0\x11\0\0\0\0\0\0\0\x05"
     assert record.dead_place(record.dead_row(17, 5)) == (17, 5)

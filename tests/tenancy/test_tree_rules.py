@@ -9,6 +9,7 @@ from isotherm.tenancy import roles
 from isotherm.tenancy.roles import ALL_ROLES, Caller, Need, Role
 from isotherm.tenancy.terms import AMOUNT_MOST, Terms, changed_terms, checked_labels, checked_terms
 from isotherm.tenancy.tree import (
+    BARRED,
     DEPTH_MOST,
     NAME_PATTERN,
     REALM,
@@ -94,7 +95,7 @@ def test_the_worst_state_of_a_chain_counts(states):
     standing = worst(states)
     assert standing in (states or [TenantState.ACTIVE])
     if TenantState.SUSPENDED in states:
-        assert standing in (TenantState.SUSPENDED, TenantState.ERASED)
+        assert standing in BARRED
 
 
 def test_nothing_new_below_what_is_not_active():

@@ -179,13 +179,12 @@ async def references(reader: Reader, segment: int, after: bytes | None = None) -
 
 
 async def shared(reader: Reader, after: bytes = b"", limit: int = _PAGE) -> list[tuple[bytes, Extent, bytes]]:
-    """As `references`, of all segments."""
+    """As `references`, of all segments; of a damaged row the extent has no length, and what it is of is nobody's."""
     found = []
     for key, value in await reader.range(after + b"\0" if after else _REFERENCES, _beyond(_REFERENCES), limit):
-        place = len(_REFERENCES)
-        segment, offset = _PLACE.unpack_from(key, place)
-        length, check = _REFERENCE.unpack(value)
-        found.append((key, Extent(segment, offset, length, check), key[place + _PLACE.size :]))
+        segment, offset = _PLACE.unpack(key[len(_REFERENCES) :][: _PLACE.size].ljust(_PLACE.size, b"\0"))
+        length, check = _REFERENCE.unpack(value) if len(value) == _REFERENCE.size else (0, 0)
+        found.append((key, Extent(segment, offset, length, check), key[len(_REFERENCES) + _PLACE.size :]))
     return found
 
 

@@ -34,7 +34,7 @@ KEPT: Mapping[bytes, str] = {
     b"Y": "the audit log",
     b"Q": "the audit log",
     b"F": "the audit log",
-    b"Z": "the erasure itself, until it is certified",
+    b"x": "the erasure itself, until it is certified",
     b"z": "the certificate",
     b"d": "how many erased bytes lie where, until those segments have gone",
     b"S": "segments are shared by all; what lies in them dies, and compaction takes it away",

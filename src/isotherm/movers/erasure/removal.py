@@ -1,6 +1,6 @@
 """Removes the rows of a tenant that is being erased, page by page, each in a transaction with what it counts.
 
-A page's transaction reads the tenant's `Z` row and the page, discards what the rows refer to, removes them, and adds to the
+A page's transaction reads the tenant's `x` row and the page, discards what the rows refer to, removes them, and adds to the
 counts of that row and to the counters of dead bytes: killed between any two, the next goes on where it ended, and counts
 nothing twice. Used under the lease of `Rounds`; coroutines on any loop, or none.
 """

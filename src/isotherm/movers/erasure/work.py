@@ -37,9 +37,12 @@ from isotherm.tenancy.keystore import KeyStore
 from isotherm.tenancy.tree import TenantState, path_of
 from isotherm.tenancy.tree_reading import chain_of
 
-_ERASURES_A_ROUND = 1_000
+_ERASURES_A_PAGE = 1_000
+_TENANT_COSTS = 20
+"""Looking at a tenant counts as the removal of so many rows."""
 _CHILDREN_A_TRANSACTION = 100
 _PAGES_A_ROUND = 200
+_CERTIFIED_A_ROUND = 500
 
 
 @dataclass(slots=True)
@@ -87,29 +90,40 @@ class Erasing:
     async def run(self) -> Erased:
         """Do one round's share. Raises errors of the metadata."""
         done = Erased()
-        for tenant in await self._begun(done):
+        spent = 0
+        for tenant in await self._begun():
+            if tenant in self._empty_s:
+                continue
+            if spent >= self._rows_a_round:
+                done.more = True
+                break
+            before = done.rows
             try:
                 await self._clear(tenant, done)
             except IsothermError as error:
-                self._empty_s.pop(tenant, None)
                 done.failure = done.failure or error
+            spent += done.rows - before + _TENANT_COSTS
+            self._after = tenant
+        else:
+            self._after = 0
         await self._certify(done)
-        done.purged = await self._purging.go_on()
+        try:
+            done.purged = await self._purging.go_on()
+        except IsothermError as error:
+            done.failure = done.failure or error
         return done
 
-    async def _begun(self, done: Erased) -> list[int]:
-        """The tenants to work on; where they are too many for a round, the next goes on behind them."""
-        start, end = record.table_range(record.ERASURES)
-        rows = await self._meta.range(record.erasure_row(self._after) + b"\0", end, _ERASURES_A_ROUND)
-        tenants = [int.from_bytes(row[len(start) :], "big") for row, _ in rows]
-        done.more |= len(rows) == _ERASURES_A_ROUND
-        self._after = tenants[-1] if len(rows) == _ERASURES_A_ROUND else 0
-        return tenants
+    async def _begun(self) -> list[int]:
+        """The tenants whose erasure has begun, from where the last round stopped for want of its share."""
+        start, end = record.erasure_row(self._after) + b"\0", record.table_range(record.ERASURES)[1]
+        found: list[int] = []
+        while rows := await self._meta.range(start, end, _ERASURES_A_PAGE):
+            found += [int.from_bytes(row[len(record.ERASURES) :], "big") for row, _ in rows]
+            start = rows[-1][0] + b"\0"
+        return found
 
     async def _clear(self, tenant: int, done: Erased) -> None:
         """All steps but the last."""
-        if tenant in self._empty_s:
-            return
         erasure = await record.read_erasure(self._meta, tenant)
         if erasure is None:
             return
@@ -188,7 +202,7 @@ class Erasing:
             except IsothermError as error:
                 done.failure = done.failure or error
                 continue
-            del self._empty_s[tenant]  # else something is there after all: from the beginning
+            self._empty_s.pop(tenant, None)  # else something is there after all: from the beginning
             self._brought.discard(tenant)
             done.certified += certified
             done.more = True
@@ -196,8 +210,10 @@ class Erasing:
     async def _ripe(self) -> frozenset[int]:
         """Those of which nothing has been found for long enough, and below which nothing lies any more."""
         now_s = self._clock.monotonic()
-        found = set()
+        found: set[int] = set()
         for tenant, since_s in self._empty_s.items():
+            if len(found) == _CERTIFIED_A_ROUND:
+                break
             if now_s - since_s >= GRACE_S and not await self._meta.range(*tree_record.children_of(tenant), 1):
                 found.add(tenant)
         return frozenset(found)

@@ -14,7 +14,17 @@ from msgspec.structs import replace
 
 from isotherm.clock import Clock
 from isotherm.devices.waiting import offload
-from isotherm.errors import Conflict, Denied, Invalid, IsothermError, Misuse, NotEmpty, NotFound
+from isotherm.errors import (
+    Conflict,
+    Corrupt,
+    Denied,
+    Invalid,
+    IsothermError,
+    Misuse,
+    NotEmpty,
+    NotFound,
+    Unsupported,
+)
 from isotherm.meta.port import Meta, Reader, Transaction
 from isotherm.tenancy import tree_record
 from isotherm.tenancy.audit.deed import Deed
@@ -113,9 +123,8 @@ class Erasures:
         told: list[Erasure | Issued] = []
         looked_at = sorted(rows)[:LOOKED_AT_MOST]
         for at, id_ in enumerate(looked_at):
-            table, stored = rows[id_]
-            one = record.unpack_erasure(stored) if table == record.ERASURES else record.unpack_issued(stored)
-            if node not in one.above:
+            one = _read(*rows[id_])
+            if one is None or node not in one.above:
                 continue
             told.append(one)
             if len(told) == limit:
@@ -164,6 +173,14 @@ async def destroy_key(meta: Meta, keys: KeyStore, clock: Clock, tenant: int) -> 
     await keys.destroy(tenant)
     now_ms = clock.now_ms()
     return (await meta.transact(note_destroyed))[0]
+
+
+def _read(table: bytes, stored: bytes) -> Erasure | Issued | None:
+    """None for one that is damaged, which fsck tells: the others must still be seen."""
+    try:
+        return record.unpack_erasure(stored) if table == record.ERASURES else record.unpack_issued(stored)
+    except (Corrupt, Unsupported):
+        return None
 
 
 async def _holds(keys: KeyStore, tenant: int) -> bool:

@@ -1,6 +1,6 @@
 """Erasures and their certificates as rows of the system tenant: pure codec. The format is docs/formats/erasure.md.
 
-A tenant that is being erased has one row `Z`, from the transaction that put it into that state to the one that writes its
+A tenant that is being erased has one row `x`, from the transaction that put it into that state to the one that writes its
 certificate, a row `z`. Beside them are counters `d`: how many of its bytes lie dead in a segment, for as long as that
 segment is there.
 
@@ -25,10 +25,10 @@ T = TypeVar("T")
 VERSION = 1
 
 _SYSTEM = bytes(4)
-ERASURES = _SYSTEM + b"Z"
+ERASURES = _SYSTEM + b"x"
 CERTIFICATES = _SYSTEM + b"z"
 DEAD = _SYSTEM + b"d"
-TABLES = frozenset((b"Z", b"z", b"d"))
+TABLES = frozenset((b"x", b"z", b"d"))
 _ID = struct.Struct(">I")
 _PLACE = struct.Struct(">IQ")
 

@@ -15,9 +15,9 @@ from isotherm.tenancy.erasure.certificate import ERASED, FORMAT, PURGED, Signed,
 from isotherm.tenancy.erasure.eraser import UNREADABLE
 from isotherm.tenancy.erasure.record import Erasure
 
-GRACE_S = 10
-"""How long nothing may have been found before it is looked again: longer than any transaction (5 s) and than the second
-within which gateways learn of it, together."""
+GRACE_S = 40
+"""How long nothing may have been found before it is looked again: longer than any transaction (5 s), than the second within which
+gateways learn of it, and than a process may remember a key that has been destroyed (30 s), together."""
 
 _CHECKS = {
     "rows": "no row of the metadata begins with the tenant's id, read in the transaction that keeps this certificate",
