@@ -70,7 +70,7 @@ def do(engines, tenants, grants, what, *rest):
 @given(deeds=st.lists(DEEDS, min_size=10, max_size=50))
 def test_no_history_leaves_a_row_that_does_not_belong_and_no_name_is_given_twice(engines, deeds):
     """The store goes on from one example to the next, so that histories are long. A bucket may go while it is granted."""
-    tenants, grants = Tenants(engines.meta, engines.clock), Grants(engines.meta, engines.clock, NAMED)
+    tenants, grants = Tenants(engines.meta, engines.clock, engines.vault), Grants(engines.meta, engines.clock, NAMED)
     for path in ("a", "a/b", "c"):
         drive(tenants.create(OWNER, path, {}, Terms()))
     for one in deeds:
