@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
@@ -212,3 +213,13 @@ def test_clients_that_say_nothing_or_half_a_head_do_not_hold_the_port(server):
             each.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n")
     assert [each.recv(1) for each in silent] == [b""] * len(silent)
     assert get(f"{server.address.admin}/healthz")[0] == 200
+
+
+@pytest.mark.parametrize("name", ["a%0Ab", "%0A", "%C2%90%0A", "%00", "%0D%0A"])
+def test_a_name_with_any_character_in_it_is_answered_by_a_problem_document(server, name):
+    request = urllib.request.Request(f"{server.address.admin}/v1/tenants/{name}", headers=basic(server.credential))
+    with pytest.raises(urllib.error.HTTPError) as refused, urllib.request.urlopen(request, timeout=60):
+        pass
+    with refused.value as answer:
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert json.loads(answer.read())["status"] == answer.status in (400, 404)

@@ -8,6 +8,7 @@ others tell nothing of tenants, keys or objects, unless /metrics is asked by one
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable
 
 from starlette.applications import Starlette
@@ -71,6 +72,8 @@ def application(
         body, media_type = shown.render(request.headers.get("accept", ""))
         return Response(body, media_type=media_type, headers=_NO_STORE)
 
+    beneath = Mount("/v1", api)
+    beneath.path_regex = re.compile(r"^/v1/(?P<path>.*)$", re.DOTALL)  # Starlette's own ends at a line feed
     return Starlette(
         routes=[
             Route("/", welcome),
@@ -78,7 +81,7 @@ def application(
             Route("/readyz", readyz),
             Route("/metrics", metrics),
             Route("/v1/feed", feed.answer),
-            Mount("/v1", api),
+            beneath,
         ]
     )
 
