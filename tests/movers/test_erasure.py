@@ -182,8 +182,8 @@ def test_a_rounds_share_is_bounded(estate):
     while left[-1]:
         report = drive(rounds.run())
         assert report.erased.rows < 150 + 500
-        assert report.more
         left.append(sum(estate.rows(2).values()))
+        assert report.more or not left[-1]
     assert len(left) > 4
     assert left == sorted(left, reverse=True)
     to_the_end(estate, rounds)
