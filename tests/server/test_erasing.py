@@ -76,7 +76,10 @@ def test_a_server_serves_nobody_of_it_within_a_second_and_removes_it(tmp_path):
         tenant(server, "erase", "acme", "--confirm", "acme")
         seen(lambda: code_of(client.list_buckets) in ("AccountProblem", "InvalidAccessKeyId"), True)
         root = server.credential
-        seen(lambda: call(server, root, "GET", "/v1/erasures/acme")[1]["stage"], "verifying")
+        seen(lambda: json.loads(said(server.data, "erasure", "show", "acme", "--json"))["stage"], "verifying")
         assert call(server, root, "GET", "/v1/erasures/acme")[1]["removed"]["versions"] == 20
-        assert code_of(client.put_object, Bucket="lake", Key="late", Body=b"x") == "InvalidAccessKeyId"
+        assert code_of(client.put_object, Bucket="lake", Key="late", Body=b"x") in (
+            "AccountProblem",
+            "InvalidAccessKeyId",
+        )
         assert "erased tenants" in server.log

@@ -90,7 +90,7 @@ class Erasing:
     async def run(self) -> Erased:
         """Do one round's share. Raises errors of the metadata."""
         done = Erased()
-        spent = 0
+        spent, last = 0, self._after
         for tenant in await self._begun():
             if tenant in self._empty_s:
                 continue
@@ -103,9 +103,11 @@ class Erasing:
             except IsothermError as error:
                 done.failure = done.failure or error
             spent += done.rows - before + _TENANT_COSTS
-            self._after = tenant
+            last = tenant
         else:
-            self._after = 0
+            last = 0
+        done.more |= last == 0 and self._after > 0  # those before it were left out
+        self._after = last
         await self._certify(done)
         try:
             done.purged = await self._purging.go_on()
@@ -134,10 +136,9 @@ class Erasing:
             except IsothermError as error:  # rows go all the same
                 failure = error
         if tenant not in self._brought:
-            await self._bring_along(tenant)
+            done.more |= await self._bring_along(tenant)
             self._brought.add(tenant)
-        removed = await self._remove(tenant, done)
-        if removed is None or removed:
+        if not await self._remove(tenant, done):
             done.more = True
         elif failure is None:
             await self._note_clear(tenant)
@@ -145,24 +146,19 @@ class Erasing:
         if failure is not None:
             raise failure
 
-    async def _remove(self, tenant: int, done: Erased) -> int | None:
-        """How many rows went; None where the round's share was used up."""
-        removed = 0
+    async def _remove(self, tenant: int, done: Erased) -> bool:
+        """Remove its rows; whether none is left, rather than the round's share used up."""
         for eraser in KINDS:
-            while True:
-                if not await self._meta.range(*eraser.rows(tenant), 1):
-                    break
+            while await self._meta.range(*eraser.rows(tenant), 1):
                 if done.rows >= self._rows_a_round:
-                    return None
-                rows = await remove_page(self._meta, self._segments, tenant, eraser)
-                removed += rows
-                done.rows += rows
-        return removed
+                    return False
+                done.rows += await remove_page(self._meta, self._segments, tenant, eraser)
+        return True
 
-    async def _bring_along(self, tenant: int) -> None:
-        """Begin the erasure of the tenants right below. None can come to lie there any more."""
+    async def _bring_along(self, tenant: int) -> bool:
+        """Begin the erasure of the tenants right below; whether there are any. None can come to lie there any more."""
         after, end = tree_record.children_of(tenant)
-        more = True
+        more, found = True, False
 
         async def bring(txn: Transaction) -> bytes:
             within = await record.read_erasure(txn, tenant)
@@ -175,7 +171,9 @@ class Erasing:
 
         while more:
             after = (await self._meta.transact(bring))[0]
+            found |= bool(after)
             more = bool(after)
+        return found
 
     async def _note_clear(self, tenant: int) -> None:
         async def write(txn: Transaction) -> None:
