@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from isotherm.meta.port import Meta, Pairs, Transaction
 from isotherm.segments.port import Extent, Segments
 from isotherm.tenancy.erasure import record
-from isotherm.tenancy.erasure.eraser import Eraser, Freed
+from isotherm.tenancy.erasure.eraser import PLAIN_BYTES, Eraser, Freed
 
 _ROWS_A_PAGE = 500
 _ROWS_FREED_A_PAGE = 100
@@ -58,6 +58,7 @@ def note(txn: Transaction, erasure: record.Erasure, counts: Mapping[str, int], d
     added = Counter(erasure.counts)
     added.update(counts)
     added[FREED_BYTES] += sum(extent.length for extent in died)
+    added[PLAIN_BYTES] += sum(extent.length for extent in died if not extent.sealed)
     there = {kind: count for kind, count in sorted(added.items()) if count}
     txn.put(record.erasure_row(erasure.tenant), record.pack(replace(erasure, counts=there, cleared_ms=0)))
     for extent in died:

@@ -16,6 +16,9 @@ from isotherm.segments.port import Extent, Segments
 UNREADABLE = "unreadable"
 """Counts rows that could not be read, so that what they referred to is not known; they are removed as well."""
 
+PLAIN_BYTES = "freed_plain_bytes"
+"""Counts, of the extents to which nothing refers any more, the bytes of those that were not sealed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Freed:

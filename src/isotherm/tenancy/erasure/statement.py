@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 from isotherm.tenancy.erasure.certificate import ERASED, FORMAT, PURGED, Signed, canonical, moment
-from isotherm.tenancy.erasure.eraser import UNREADABLE
+from isotherm.tenancy.erasure.eraser import PLAIN_BYTES, UNREADABLE
 from isotherm.tenancy.erasure.record import Erasure
 
 GRACE_S = 40
@@ -34,6 +34,7 @@ _SEALED = (
 _PLAIN = (
     "the tenant had no secret: nothing was sealed for it, and what remains of its bytes can be read until it is gone"
 )
+_PARTLY = "; what was written before tenants were sealed was plain, and what remains of that can be read until it is gone"
 _REMAINS = {
     "audit log": "records of what was done to the tenant, with names, paths and access keys, and the chain of their hashes: kept",
     "node": "the tenant's id, name and parent: kept, so that the id is never given again",
@@ -97,7 +98,7 @@ def erased(erasure: Erasure, found: Found) -> Mapping[str, Any]:
         "key": {
             "sealed": bool(erasure.sealed),
             "destroyed": moment(erasure.key_destroyed_ms),
-            "means": _SEALED if erasure.sealed else _PLAIN,
+            "means": _meaning(erasure),
         },
         "verified": {"time": moment(found.now_ms), "empty_s": GRACE_S, "checks": dict(_CHECKS)},
         "remains": {
@@ -129,6 +130,13 @@ def purged(certificate: Signed, tenant: int, now_ms: int) -> Mapping[str, Any]:
 def digest(certificate: Signed) -> str:
     """SHA-256 of what was signed, in hexadecimal digits: by which other records name it."""
     return sha256(canonical(certificate.statement)).hexdigest()
+
+
+def _meaning(erasure: Erasure) -> str:
+    """What the destruction of the secret means for copies of the tenant's bytes."""
+    if not erasure.sealed:
+        return _PLAIN
+    return _SEALED + (_PARTLY if erasure.counts.get(PLAIN_BYTES) else "")
 
 
 def _unreadable(rows: int) -> str:
