@@ -11,7 +11,7 @@ The table is read when a command is wanted, so that `isotherm --help` stays quic
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,9 +44,6 @@ _METAVARS = {
 }
 _NONE = "none"
 _LEADING = ("path", "id", "state", "standing")
-_OF_ERASURES = ("tenant_id", "path", "stage", "began", "key_destroyed")
-_OF_GRANTS = ("name", "owner_id", "bucket", "to_id", "access", "prefix", "alias")
-_OF_RECORDS = ("time", "who", "operation", "path", "key", "outcome", "changed")
 
 
 class FromTable(TyperGroup):
@@ -79,7 +76,7 @@ def _command(operation: Operation) -> Callable[..., None]:
             places = {name: given.pop(name) for name in _PLACES}
             as_json = given.pop("as_json")
             path = {name: given.pop(name) for name in operation.parameters}
-            _print(_run(operation, places, path, given), as_json)
+            _print(_run(operation, places, path, given), operation.columns, as_json)
 
     parameters = [
         _parameter(name, str, typer.Argument(metavar=name.upper(), help=_HELP[name])) for name in operation.parameters
@@ -191,7 +188,7 @@ def _run(
         return drive(recorder.watch(deed, act(deed), tenant=path.get("tenant", ""))).body
 
 
-def _print(answer: msgspec.Struct | None, as_json: bool) -> None:
+def _print(answer: msgspec.Struct | None, columns: Sequence[str], as_json: bool) -> None:
     import msgspec
 
     if answer is None:
@@ -208,13 +205,13 @@ def _print(answer: msgspec.Struct | None, as_json: bool) -> None:
                 value = ", ".join(told[name]) if isinstance(told[name], list) else told[name]
                 typer.echo(f"{name.replace('_', ' '):<32}{_shown(value)}")
         return
-    _print_table(rows)
+    _print_table(rows, columns)
     if told.get("next"):
         typer.secho(f"More follow: --after {told['next']}", err=True, dim=True)
 
 
-def _print_table(rows: list[dict[str, Any]]) -> None:
-    """Columns that tell rows apart: of tenants no times, and no term that is everywhere what it is by default."""
+def _print_table(rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
+    """Without columns: those that tell tenants apart, no times, and no term that is everywhere what it is by default."""
     import msgspec
     from rich.console import Console
     from rich.table import Table
@@ -223,13 +220,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     from isotherm.protocols.admin.schemas import NewTenant
 
     usual = msgspec.structs.asdict(NewTenant())
-    columns = [*_LEADING, *(name for name in usual if any(row.get(name) != usual[name] for row in rows))]
-    if rows and "outcome" in rows[0]:
-        columns = list(_OF_RECORDS)
-    elif rows and "stage" in rows[0]:
-        columns = list(_OF_ERASURES)
-    elif rows and "to_id" in rows[0]:
-        columns = list(_OF_GRANTS)
+    columns = columns or [*_LEADING, *(name for name in usual if any(row.get(name) != usual[name] for row in rows))]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column.replace("_", " "), no_wrap=column == "path")

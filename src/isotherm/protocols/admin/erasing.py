@@ -93,6 +93,7 @@ ERASURE_OPERATIONS: tuple[Operation, ...] = (
         act=_list,
         query=schemas.ErasureQuery,
         response=schemas.ErasurePage,
+        columns=("tenant_id", "path", "stage", "began", "key_destroyed"),
         command="list",
     ),
     Operation(

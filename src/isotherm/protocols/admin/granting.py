@@ -78,6 +78,7 @@ def _shown(grant: Grant) -> schemas.Grant:
     )
 
 
+_COLUMNS = ("name", "owner_id", "bucket", "to_id", "access", "prefix", "alias")
 GRANTING: tuple[Operation, ...] = (
     Operation(
         name="grant.create",
@@ -103,6 +104,7 @@ GRANTING: tuple[Operation, ...] = (
         act=_given,
         query=schemas.GrantQuery,
         response=schemas.GrantPage,
+        columns=_COLUMNS,
         command="list",
     ),
     Operation(
@@ -141,6 +143,7 @@ GRANTING: tuple[Operation, ...] = (
         act=_received,
         query=schemas.GrantQuery,
         response=schemas.GrantPage,
+        columns=_COLUMNS,
         command="list",
     ),
     Operation(

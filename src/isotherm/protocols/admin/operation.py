@@ -77,6 +77,7 @@ class Operation:
         audited: whether each call of it, done or refused, leaves a record in the audit log.
         query, body: what it takes; every field that is not given keeps its default.
         response: what it answers; None: nothing.
+        columns: of a list, the fields that a table for people shows; none: it finds out which tell rows apart.
         command: its name below `isotherm tenant`, or what its own name begins with, where it has one.
     """
 
@@ -91,6 +92,7 @@ class Operation:
     response: type[msgspec.Struct] | None
     query: type[msgspec.Struct] | None = None
     body: type[msgspec.Struct] | None = None
+    columns: tuple[str, ...] = ()
     command: str | None = None
 
     @property

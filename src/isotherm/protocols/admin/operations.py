@@ -376,6 +376,7 @@ OPERATIONS: tuple[Operation, ...] = (
         act=_list_audit,
         query=schemas.AuditQuery,
         response=schemas.AuditPage,
+        columns=("time", "who", "operation", "path", "key", "outcome", "changed"),
         command="list",
     ),
     Operation(

@@ -34,7 +34,9 @@ _SEALED = (
 _PLAIN = (
     "the tenant had no secret: nothing was sealed for it, and what remains of its bytes can be read until it is gone"
 )
-_PARTLY = "; what was written before tenants were sealed was plain, and what remains of that can be read until it is gone"
+_PARTLY = (
+    "; what was written before tenants were sealed was plain, and what remains of that can be read until it is gone"
+)
 _REMAINS = {
     "audit log": "records of what was done to the tenant, with names, paths and access keys, and the chain of their hashes: kept",
     "node": "the tenant's id, name and parent: kept, so that the id is never given again",
