@@ -15,6 +15,7 @@ from isotherm.devices.waiting import drive
 from isotherm.errors import Corrupt
 from isotherm.ids import SeededIds
 from isotherm.segments import format as codec
+from isotherm.segments import sealing
 from isotherm.segments.port import BLOCK_BYTES, Extent, unpack_extents
 from isotherm.segments.sealing import TenantSeal
 from isotherm.testing.segments_rig import payload
@@ -167,3 +168,19 @@ def test_a_sealed_file_of_version_1_opens_as_it_was_written(tmp_path):
         for extent in OLD:
             key = seal() if extent.sealed else None
             assert drive(rig.segments.read(extent, 0, extent.length, key)) == pattern(extent.length)
+
+
+def test_ciphers_that_are_kept_open_nothing_for_another_key_and_are_few(monkeypatch):
+    ciphers = sealing.Ciphers()
+    mine, theirs = (sealing.TenantSeal(7, bytes([key]) * 32, SeededIds(key), ciphers) for key in (1, 2))
+    sealed = mine.seal(b"x" * 100)
+    extent = Extent(1, 64, 100, 0, sealed=True)
+    for _ in range(2):
+        assert mine.open(extent, sealed.salt, 0, sealed.payload, sealed.tags) == b"x" * 100
+        with pytest.raises(Corrupt):
+            theirs.open(extent, sealed.salt, 0, sealed.payload, sealed.tags)
+    monkeypatch.setattr(sealing, "CIPHERS_MOST", 3)
+    for number in range(10):
+        sealed = mine.seal(bytes(number + 1))
+        mine.open(Extent(1, 64, number + 1, 0, sealed=True), sealed.salt, 0, sealed.payload, sealed.tags)
+        assert len(ciphers._kept) <= 3

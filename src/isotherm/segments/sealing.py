@@ -26,6 +26,31 @@ KEY_BYTES = 32
 _INFO = b"isotherm extent 1"
 _BOUND = struct.Struct(">I16sIB")  # tenant, salt, frame, whether it is the last
 _NONCE_BYTES = 12
+CIPHERS_MOST = 16_384
+
+
+class Ciphers:
+    """The ciphers of extents that were opened lately, whoever's: deriving the key of a small extent costs twice what opening it does.
+
+    Whoever keeps this clears it now and then, so that no key is remembered for long. Any thread.
+    """
+
+    __slots__ = ("_kept",)
+
+    def __init__(self) -> None:
+        self._kept: dict[bytes, tuple[TenantSeal, AESGCM]] = {}
+
+    def get(self, seal: TenantSeal, salt: bytes) -> AESGCM | None:
+        kept = self._kept.get(salt)
+        return kept[1] if kept is not None and kept[0] is seal else None
+
+    def keep(self, seal: TenantSeal, salt: bytes, cipher: AESGCM) -> None:
+        if len(self._kept) >= CIPHERS_MOST:
+            self._kept.clear()
+        self._kept[salt] = (seal, cipher)
+
+    def clear(self) -> None:
+        self._kept.clear()
 
 
 class TenantSeal:
@@ -34,11 +59,13 @@ class TenantSeal:
     Args:
         key: the tenant's, 32 bytes.
         ids: draws salts.
+        ciphers: shared with the seals of other tenants.
     """
 
-    __slots__ = ("_ids", "_key", "_tenant")
+    __slots__ = ("_ciphers", "_ids", "_key", "_tenant")
 
-    def __init__(self, tenant: int, key: bytes, ids: Ids) -> None:
+    def __init__(self, tenant: int, key: bytes, ids: Ids, ciphers: Ciphers | None = None) -> None:
+        self._ciphers = ciphers or Ciphers()
         self._tenant = tenant
         self._key = key
         self._ids = ids
@@ -54,7 +81,10 @@ class TenantSeal:
         return Sealed(frames.salt, parts[0] if len(parts) == 1 else b"".join(parts), frames.tags)
 
     def open(self, extent: Extent, salt: bytes, first: int, payload: Buffer, tags: Buffer) -> bytes:
-        cipher = self._cipher(salt)
+        cipher = self._ciphers.get(self, salt)
+        if cipher is None:
+            cipher = self._cipher(salt)
+            self._ciphers.keep(self, salt, cipher)
         last = blocks_in(extent.length) - 1
         view, frame = memoryview(payload), first
         parts: list[bytes] = []

@@ -19,7 +19,7 @@ from isotherm.errors import Corrupt, Denied
 from isotherm.ids import Ids
 from isotherm.meta.port import Meta, Reader, Transaction
 from isotherm.segments.port import Seal
-from isotherm.segments.sealing import TenantSeal
+from isotherm.segments.sealing import Ciphers, TenantSeal
 from isotherm.tenancy import vault_record as record
 from isotherm.tenancy.keystore import ROOT, KeyStore
 from isotherm.tenancy.roles import ROOT_TENANT
@@ -54,6 +54,7 @@ class Vault:
         self._clock = clock
         self._ids = ids
         self._known: dict[int, _Known] = {}
+        self._ciphers = Ciphers()
 
     def at_hand(self, tenant: int) -> Seal | None:
         """See `Seals`. Costs a look in a dictionary and at the clock."""
@@ -134,8 +135,9 @@ class Vault:
         self._known.pop(tenant, None)
 
     def sweep(self) -> int:
-        """Forget what is no longer good; says how much. Every process calls it now and then."""
+        """Forget what is no longer good; says how many keys. Every process calls it now and then."""
         now_s = self._clock.monotonic()
+        self._ciphers.clear()
         stale = [tenant for tenant, known in list(self._known.items()) if known.until_s <= now_s]
         for tenant in stale:
             self._known.pop(tenant, None)
@@ -150,7 +152,11 @@ class Vault:
         if stored is None:
             raise KeyMissing(tenant)
         node_key, until_s = await self._unwrapped(tenant, stored, deep)
-        known = _Known(min(until_s, now_s + KEPT_S), node_key, TenantSeal(tenant, record.data_key(node_key), self._ids))
+        known = _Known(
+            min(until_s, now_s + KEPT_S),
+            node_key,
+            TenantSeal(tenant, record.data_key(node_key), self._ids, self._ciphers),
+        )
         self._known.pop(tenant, None)
         while len(self._known) >= KNOWN_MOST:
             self._known.pop(next(iter(self._known)), None)
