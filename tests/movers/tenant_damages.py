@@ -76,7 +76,7 @@ def seal_something(engines):
     plant(engines)
     space = engines.space(3)
     drive(space.create_bucket("sealed"))
-    drive(space.put("sealed", "a", b"only for the tenant" * 100))
+    drive(space.put("sealed", "a", b"mine"))
 
 
 def tenant_key_missing(engines, path):

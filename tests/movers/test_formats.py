@@ -147,7 +147,7 @@ def test_rows_of_a_later_format_are_refused_and_broken_ones_are_corrupt(table):
     at = 16 if table == "L" else 0
     assert row[at] == 1
     with pytest.raises(Unsupported):
-        decode(row[:at] + (b"\x03" if table == "B" else b"\x02") + row[at + 1 :])
+        decode(row[:at] + b"\x03" + row[at + 1 :])
     flipped = [row[:n] + bytes((row[n] ^ 16,)) + row[n + 1 :] for n in range(at + 1, len(row))]
     for broken in (b"", row[: len(row) // 2], *flipped):
         with pytest.raises(Corrupt):
@@ -194,7 +194,7 @@ def test_a_row_of_a_later_format_is_no_reason_to_drop_anything(old_backup, tmp_p
     bucket = drive(space_of(engines).bucket("plain")).id
     row = layout.live_row(1, bucket, b"copy")
     value = drive(engines.meta.get(row))
-    change(engines, {row: value[:16] + b"\x02" + value[17:]})
+    change(engines, {row: value[:16] + b"\x03" + value[17:]})
     engines.close()
     report = checked_at(tmp_path / "again", tmp_path)
     assert report.exit_code == 2
