@@ -29,6 +29,7 @@ def test_only_an_admin_above_erases_and_only_what_he_confirms(grown):
     assert (told.status, told.told["stage"], told.told["certificate"]) == (200, "removing", None)
     assert told.told["key_destroyed"]
     assert api(grown.admin, "PUT", ERASE, MEANT).told == told.told
+    assert api(grown.admin, "PUT", "/v1/tenants/acme%2Fresearch", {}).told["code"] == "TenantErasing"
     assert api(grown.admin, "GET", "/v1/tenants/acme%2Fresearch").told["state"] == "erasing"
     assert api(grown.admin, "PUT", "/v1/tenants/acme%2Fresearch/state/active").told["code"] == "TenantErasing"
     api.forest.clock.advance(1)

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from isotherm.clock import SystemClock
-from isotherm.errors import Denied
+from isotherm.errors import Denied, Unavailable
 from isotherm.ids import SystemIds
 from isotherm.testing.isolation.calling import Pair, Target
 from isotherm.testing.isolation.probe import Outcome, run
@@ -51,6 +51,27 @@ def test_a_sound_server_refuses_everything_and_is_left_as_it_was(tmp_path):
         assert (status, [one["path"] for one in left["tenants"]]) == (200, ["bystander"])
         assert [bucket["Name"] for bucket in s3(server).list_buckets()["Buckets"]] == ["untouched"]
         assert "Traceback" not in server.log
+        assert list((server.data / "keys" / "tenants").iterdir()) == [], "deleted tenants have no secrets"
+
+
+def test_where_it_cannot_begin_it_leaves_nothing_behind(tmp_path):
+    with serving(tmp_path / "data") as server:
+        credentials = ("--credentials", server.data / "keys" / "root-credentials")
+        done = command(
+            "selftest", "isolation", *credentials, "--s3", "http://127.0.0.1:9", "--admin", server.address.admin
+        )
+        assert done.returncode == 75
+        assert "http://127.0.0.1:9" in done.stderr
+        assert call(server, server.credential, "GET", "/v1/tenants")[1]["tenants"] == []
+
+
+def test_a_stage_that_cannot_be_set_to_the_end_is_cleared(tmp_path):
+    with serving(tmp_path / "data") as server:
+        tenant(server, "update", "/", "--objects", "3")  # of each party one object is made; the victim keeps more
+        with pytest.raises(Unavailable, match="the stage could not be set"):
+            tried(server)
+        left = call(server, server.credential, "GET", "/v1/tenants")[1]["tenants"]
+        assert {one["state"] for one in left} <= {"erasing"}
 
 
 BROKEN = {
@@ -71,7 +92,7 @@ BROKEN = {
         {"s3.grants"},
     ),
     "an administrative API that reaches everywhere": (
-        "import isotherm.tenancy.tenants as tenants\ntenants.reaches = lambda caller, chain: True\n",
+        "import isotherm.tenancy.finding as finding\nfinding.reaches = lambda caller, chain: True\n",
         {"admin.tenant.show", "admin.key.list", "admin.tenant.suspend", "admin.grant.list", "admin.moves"},
     ),
     "a feed that tells everybody of everything": (

@@ -316,3 +316,14 @@ def test_suspending_takes_nothing_of_the_key(forest):
     one = sealed(forest, acme)
     drive(forest.tenants.set_state(OWNER, "acme", TenantState.SUSPENDED))
     assert opened(anew(forest), acme, one) == b"12345"
+
+
+def test_a_tenant_that_is_deleted_has_neither_a_key_nor_a_secret(forest):
+    acme, research = chain(forest, "acme", "research")
+    sealed(forest, research)
+    drive(forest.tenants.delete(OWNER, "acme/research"))
+    assert drive(forest.meta.get(record.key_row(research))) is None
+    assert drive(forest.keys.secret(research)) is None
+    assert drive(forest.keys.secret(acme)) is not None
+    with pytest.raises(Denied):
+        drive(forest.vault.to_write(research))

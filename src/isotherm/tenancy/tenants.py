@@ -32,6 +32,7 @@ from isotherm.tenancy.tree import (
     Node,
     TenantState,
     demand_depth,
+    demand_lasting,
     demand_no_cycle,
     demand_open,
     path_of,
@@ -120,7 +121,7 @@ class Tenants:
             Denied, NotFound: its parent.
             AlreadyExists: with other labels or terms.
             OverQuota: its parent, or one above, has not that much to promise.
-            Conflict: its parent takes nothing new. Invalid.
+            Conflict: its parent takes nothing new, or one of that name is being erased. Invalid.
         """
         demand_role(caller, Need.TEND)
         names = tree.parse_path(path)
@@ -134,6 +135,7 @@ class Tenants:
             stored = await txn.get(record.child_row(above[-1].id, names[-1]))
             if stored is not None:
                 old = await _node(txn, record.unpack_id(stored))
+                demand_lasting([*above, old])
                 if (dict(old.labels), old.terms) != (labels, terms):
                     raise AlreadyExists(f"there is a tenant {path} with other labels or terms", code="TenantExists")
                 _tell(txn, deed, [*above, old], {})
@@ -246,14 +248,15 @@ class Tenants:
                 await self._vault.make(missing.tenant)
 
     async def delete(self, caller: Caller, tenant: str, deed: Deed | None = None) -> None:
-        """Remove a node, and what it has granted and mounted. Its id is never used again.
+        """Remove a node, what it has granted and mounted, and its key. Its id is never used again.
 
         Raises:
             Denied, NotFound.
             NotEmpty: it has tenants below it, buckets, or credentials that are not revoked; says which.
+            Unavailable: it is removed, and the key store could not be told to destroy its secret, which nobody needs any more.
         """
 
-        async def write(txn: Transaction) -> None:
+        async def write(txn: Transaction) -> int:
             chain = await find(txn, caller, tenant, Need.GOVERN)
             node = chain[-1]
             if node.id == ROOT_TENANT:
@@ -265,11 +268,13 @@ class Tenants:
             _put(txn, ledger)
             txn.delete(record.child_row(node.parent, node.name))
             await forget(txn, node.id)
+            self._vault.remove(txn, node.id)
             gone = replace(node, state=TenantState.ERASED)
             record.put_node(txn, gone)
             _tell(txn, deed, chain, differences(node, gone))
+            return node.id
 
-        await self._meta.transact(write)
+        await self._vault.destroy((await self._meta.transact(write))[0])
 
     def place(self, caller: Caller, tenant: str) -> Place:
         """For `Register.create`: where a new credential is to belong. Raises, in its transaction, as `find` does; Conflict."""

@@ -130,6 +130,15 @@ class Vault:
         nonce = self._ids.token(record.NONCE_BYTES)
         txn.put(record.key_row(tenant), record.pack(record.wrap(tenant, parent, node_key, secret, above, nonce)))
 
+    def remove(self, txn: Transaction, tenant: int) -> None:
+        """Within the transaction that removes a node which holds nothing any more; `destroy` its secret behind it."""
+        txn.delete(record.key_row(tenant))
+
+    async def destroy(self, tenant: int) -> None:
+        """Destroy the secret of a node that is no more, if it had one. Raises Unavailable, Denied: the key store."""
+        self.forget(tenant)
+        await self._store.destroy(tenant)
+
     def forget(self, tenant: int) -> None:
         """Remember nothing of a tenant; those below it are forgotten in time."""
         self._known.pop(tenant, None)

@@ -126,6 +126,8 @@ def staged(target: Target, root: Pair, ids: Ids) -> Iterator[Stage]:
     told = target.admin(root, "GET", "/v1/self")
     if not told.good or told.told["tenant_id"] != 1 or "admin" not in told.told["roles"]:
         raise Denied("this needs a credential of the root's with the role admin")
+    if not target.s3(root, "GET", "/").good:
+        raise Unavailable("S3 does not answer that credential; is it of this server?")
     word, marker = ids.token(5).hex(), f"marker{ids.token(8).hex()}"
     paths = {who: f"isolation-{word}-{who[0]}" for who in ("attacker", "victim")}
     made: list[Party] = []
@@ -146,6 +148,8 @@ def staged(target: Target, root: Pair, ids: Ids) -> Iterator[Stage]:
     finally:
         for party in reversed(made):
             remove_party(target, root, party)
+        for path in paths.values():
+            _erase(target, root, path)
 
 
 def make_party(target: Target, root: Pair, path: str, word: str, number: int) -> Party:
@@ -194,6 +198,13 @@ def _furnish(stage: Stage) -> None:
     stage.must(call(party.pair, "PUT", part, _PART + data), "a part")
     _need(stage.target.s3(stage.victim_sub.pair, "PUT", f"/{stage.victim_sub.common}/{stage.key}", data), "an object")
     stage.before = stage.belongings()
+
+
+def _erase(target: Target, root: Pair, path: str) -> None:
+    """A tenant that is there still, as when its stage could not be set to the end, with all that it holds."""
+    segment = quote(path, "")
+    if target.admin(root, "GET", f"/v1/tenants/{segment}").good:
+        target.admin(root, "PUT", f"/v1/tenants/{segment}/state/erasing", {"confirm": path, "subtree": True})
 
 
 def remove_party(target: Target, root: Pair, party: Party) -> None:
