@@ -42,9 +42,9 @@ def test_a_store_of_several_nodes_makes_no_secret_that_only_one_has(directory):
 def test_a_directory_that_is_named_is_shared(directory, tmp_path):
     shared = tmp_path / "shared secrets"
     keys = opened(directory, meta=DATABASE, bucket=BUCKET, keystore=shared.as_uri())
-    assert (shared / "2.key").exists() is False
+    assert (shared / directory.store_id / "2.key").exists() is False
     made = drive(keys.make(2))
-    assert (shared / "2.key").read_bytes() == made
+    assert (shared / directory.store_id / "2.key").read_bytes() == made
 
 
 def test_the_kms_is_named_with_region_and_endpoint(directory):

@@ -8,11 +8,12 @@ import pytest
 from isotherm.clock import VirtualClock
 from isotherm.devices.ledger import ROWS_MOST, Ledger, create_ledger
 from isotherm.devices.waiting import drive
-from isotherm.errors import SlowDown
+from isotherm.errors import Denied, SlowDown, Unavailable
 from isotherm.tenancy.gate import Gate
 from isotherm.tenancy.passage import COUNTED, Free
 from isotherm.tenancy.qos import Budget, Contract, Rates
 from isotherm.tenancy.roles import OWNER
+from isotherm.tenancy.tree import TenantState
 from tests.s3.wire.harness import Promises
 
 
@@ -216,5 +217,53 @@ def test_of_many_tenants_each_begins_one_request_a_turn_and_none_of_them_waits()
         flood = [2] * 64
         assert await turn([*flood, 3]) == 32
         assert await turn([*flood, 3]) == 4
+
+    run(scenario())
+
+
+class Told:
+    """Standings whose answers a test gives, and which fail when it says so."""
+
+    def __init__(self):
+        self.lines, self.state, self.failing = {}, TenantState.ACTIVE, False
+        self.generation = self
+        self.number = 0
+
+    async def renew(self):
+        return self.number
+
+    async def of(self, tenant):
+        if self.failing:
+            raise Unavailable("the store does not answer")
+        return self.state, 0.0
+
+    def change(self, state):
+        self.state = state
+        self.number += 1
+
+
+@pytest.mark.parametrize("hindered", [False, True])
+def test_whoever_waits_while_its_tenant_is_suspended_is_told_so_whenever_it_began_to_wait(hindered):
+    """Also where the rows could not be read when the counter moved, and for those let in by an answer of before."""
+
+    async def scenario():
+        told = Told()
+        gate = Gate(Budget(requests=1), told, VirtualClock())
+        running = gate.admit(2, 0, reads=False)
+        early = asyncio.ensure_future(gate.admit(2, 0, reads=False).wait())
+        await asyncio.sleep(0)
+        told.change(TenantState.SUSPENDED)
+        if hindered:
+            told.failing = True
+            await gate.refresh()
+            told.failing = False
+        await gate.refresh()
+        late = asyncio.ensure_future(gate.admit(2, 0, reads=False).wait())
+        await asyncio.sleep(0)
+        await gate.refresh()
+        for waiter in (early, late):
+            with pytest.raises(Denied, match="suspended"):
+                await waiter
+        running.end()
 
     run(scenario())

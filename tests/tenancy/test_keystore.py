@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from isotherm.devices.waiting import drive
-from isotherm.errors import Denied, Misuse, NotPermitted, Unavailable
+from isotherm.errors import Denied, NotPermitted, Unavailable
 from isotherm.ids import SystemIds
 from isotherm.tenancy.keystore import KEY_BYTES, FileKeys
 
@@ -77,7 +77,7 @@ def test_a_secret_of_a_wrong_length_is_refused_and_not_replaced(directory, keys)
     drive(keys.make(17))
     (directory / "tenants" / "17.key").write_bytes(b"short")
     for call in (keys.secret, keys.make):
-        with pytest.raises(Misuse, match="5 bytes"):
+        with pytest.raises(Denied, match="5 bytes"):
             drive(call(17))
 
 

@@ -2,6 +2,7 @@
 
 from isotherm.devices.waiting import drive
 from isotherm.tenancy import grant_record as record
+from isotherm.tenancy.generation import Generation
 from isotherm.tenancy.mounts import SHARED_S, Mounts
 from isotherm.tenancy.roles import OWNER, Role
 from tests.tenancy.test_grants import grant, two
@@ -40,7 +41,7 @@ def test_a_credential_brings_the_aliases_of_its_tenant_and_is_no_younger_than_th
 
 def test_credentials_of_one_tenant_share_what_was_read(two):
     counting = Counting(two.meta)
-    mounts = Mounts(counting, two.clock)
+    mounts = Mounts(counting, two.clock, Generation(two.meta, two.clock))
     since = drive(mounts.refresh(BETA))
     two.clock.advance(SHARED_S / 2)
     assert drive(mounts.refresh(BETA)) == since
@@ -52,7 +53,7 @@ def test_credentials_of_one_tenant_share_what_was_read(two):
 
 def test_what_has_not_changed_is_the_same_object_so_that_what_is_made_of_it_may_be_kept(two):
     grant(two, "acme", "g", "beta", alias="theirs")
-    mounts = Mounts(two.meta, two.clock)
+    mounts = Mounts(two.meta, two.clock, Generation(two.meta, two.clock))
     drive(mounts.refresh(BETA))
     before = mounts.at_hand[BETA]
     two.clock.advance(1)
@@ -73,6 +74,6 @@ def test_a_row_that_cannot_be_read_or_lies_in_another_place_mounts_nothing_and_h
         txn.put(record.mount_row(BETA, "moved"), record.pack(made))
 
     drive(two.meta.transact(damage))
-    mounts = Mounts(two.meta, two.clock)
+    mounts = Mounts(two.meta, two.clock, Generation(two.meta, two.clock))
     drive(mounts.refresh(BETA))
     assert list(mounts.at_hand[BETA]) == ["theirs"]

@@ -1,6 +1,7 @@
 """From settings to the key store that they name; see tenancy/keystore/.
 
-`--keystore` is a URL: `file:///DIR` for a directory that several nodes share, `aws-kms:` for the AWS KMS API. Without one the
+`--keystore` is a URL: `file:///DIR` for a directory that several nodes share, and several stores may, each
+below its id; `aws-kms:` for the AWS KMS API. Without one the
 secrets of tenants lie in the data directory.
 """
 
@@ -34,7 +35,7 @@ def open_keystore(settings: Settings, directory: DataDirectory, ids: Ids) -> Key
         return FileKeys(own, ids, settings.root_key, refusal=_UNSHARED if shared else "")
     url = urlsplit(settings.keystore)
     if url.scheme == "file" and not url.netloc and url.path.startswith("/"):
-        return FileKeys(own, ids, settings.root_key, Path(unquote(url.path)))
+        return FileKeys(own, ids, settings.root_key, Path(unquote(url.path)) / directory.store_id)
     if url.scheme == "aws-kms" and not url.netloc and not url.path:
         options = dict(parse_qsl(url.query))
         if options.keys() <= {"region", "endpoint"}:

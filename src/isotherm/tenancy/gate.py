@@ -256,24 +256,24 @@ class Gate:
             number = await self._standings.generation.renew()
         except IsothermError:
             number = self._seen  # the store does not answer: what was known holds
-        unchanged, self._seen = number == self._seen, number
+        self._seen = number
         if len(busy) < 2:
             self._crowded, self._sole = False, busy[0] if busy else None
             self.scheduler.starts = STARTS_ANY
         barred = set()
-        for number, lane in enumerate(busy):
+        for at, lane in enumerate(busy):
             lane.used, lane.used_s = False, now_s
-            if number % _BREATH == _BREATH - 1:
+            if at % _BREATH == _BREATH - 1:
                 await asyncio.sleep(0)
-            if unchanged:
-                continue
-            try:
-                state, _ = await self._standings.of(lane.tenant)
-            except IsothermError:
-                continue  # the store does not answer: what was known holds
-            if state in BARRED:
+            if lane.seen != number:
+                try:
+                    state, _ = await self._standings.of(lane.tenant)
+                except IsothermError:
+                    continue  # the store does not answer: what was known holds, and it is asked again
+                lane.seen, lane.barred = number, state in BARRED
+                self._adopt(lane.tenant)
+            if lane.barred:
                 barred.add(lane)
-            self._adopt(lane.tenant)
         self._turn_away(barred, now_s)
         for lane in self.lanes():
             if now_s - lane.used_s > FORGOTTEN_AFTER_S:

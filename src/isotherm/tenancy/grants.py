@@ -167,6 +167,7 @@ class Grants:
             mounted = record.unpack(stored)
             grant = replace(mounted, alias="")
             txn.delete(row)
+            changed(txn)
             if await _read(txn, grant.owner, grant.name) == mounted:
                 txn.put(record.grant_row(grant.owner, grant.name), record.pack(grant))
             _tell(txn, deed, chain, {f"mount.{alias}": (_value(mounted), None)})

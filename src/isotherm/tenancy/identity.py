@@ -87,7 +87,7 @@ class Credentials(Register):
         if known is not None:
             age_s = now_s - self.generation.since_s(known.number, known.looked_up_s)
             if age_s < FRESH_S:
-                if age_s >= REFRESH_S and access_key not in self._under_way:
+                if age_s >= REFRESH_S and self._renewal is None and access_key not in self._under_way:
                     self._refresh(access_key)
                 return known.credential if self._good(known.row) else None
         missed_s = self._unknown.get(access_key)

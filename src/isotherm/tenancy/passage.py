@@ -34,6 +34,7 @@ class Lane:
     """A tenant as this process serves it."""
 
     __slots__ = (
+        "barred",
         "batch",
         "counts",
         "credit_bytes",
@@ -42,6 +43,7 @@ class Lane:
         "line",
         "node",
         "open",
+        "seen",
         "tenant",
         "turn",
         "used",
@@ -66,6 +68,7 @@ class Lane:
         self.used = False
         """Since the last refresh."""
         self.used_s = 0.0
+        self.seen, self.barred = -1, False
         self.usual_bytes = 0
         """Of what is read, by what was read lately. Nobody knows before how much a request will read; each is charged so
         much, and what that was too much is the next one's."""

@@ -60,7 +60,7 @@ def _place(job: Job, tenant: int) -> tuple[int | None, bool]:
         node = tree_record.unpack(stored)
     except IsothermError:
         return None, False
-    return node.parent, node.state is TenantState.ERASED
+    return node.parent, node.state in (TenantState.ERASING, TenantState.ERASED)
 
 
 def _wrong(tenant: int, parents: dict[int, int], keys: KeyStore | None) -> str:

@@ -35,7 +35,7 @@ from isotherm.tenancy.erasure.record import Erasure, Issued
 from isotherm.tenancy.finding import LIMIT_MOST, find
 from isotherm.tenancy.keystore import ROOT, KeyStore
 from isotherm.tenancy.roles import ROOT_TENANT, Caller, Need, demand_role, role_words
-from isotherm.tenancy.tree import TenantState, demand_lasting, path_of
+from isotherm.tenancy.tree import ID_MOST, TenantState, demand_lasting, path_of
 from isotherm.tenancy.tree_reading import Chain
 
 LOOKED_AT_MOST = 10_000
@@ -111,6 +111,8 @@ class Erasures:
         """
         if not 1 <= limit <= LIMIT_MOST:
             raise Invalid(f"limit is {limit}; it must be a number from 1 to {LIMIT_MOST}")
+        if not 0 <= after < ID_MOST:
+            raise Invalid(f"after is {after}; it must be the id of a tenant")
         demand_role(caller, Need.LOOK)
         with self._meta.snapshot() as snapshot:
             reference = f"@{caller.tenant}" if under is None else under

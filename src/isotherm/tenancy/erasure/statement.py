@@ -46,7 +46,10 @@ _REMAINS = {
     "backups": "what was backed up before: until those backups are deleted; secrets are in no backup",
     "metadata": "pages that the engine of the metadata has freed, and logs of its writes: until it uses them again",
     "memory": "what processes of the store hold in memory and the system in its page cache: at most until they end",
-    "older dead bytes": "what the tenant had deleted, or had begun to write, before: in segments until compaction",
+    "older dead bytes": (
+        "what the tenant had deleted, overwritten or begun to write before, and copies that background work had made and did not get "
+        "to use: in segments until compaction, uncounted; what of it was written before tenants were sealed can be read there"
+    ),
     "media": (
         "what a medium or a file system keeps of what was overwritten or removed: copies on write, snapshots, remapped blocks. "
         "No program can tell or end that; it ends with the medium"
@@ -117,7 +120,7 @@ def erased(erasure: Erasure, found: Found) -> Mapping[str, Any]:
 
 
 def purged(certificate: Signed, tenant: int, now_ms: int) -> Mapping[str, Any]:
-    """The statement that every segment has gone in which bytes of an erased tenant lay dead."""
+    """The statement that every segment has gone in which bytes of an erased tenant died with it."""
     return {
         "type": PURGED,
         "format": FORMAT,
@@ -125,7 +128,10 @@ def purged(certificate: Signed, tenant: int, now_ms: int) -> Mapping[str, Any]:
         "tenant": {"id": tenant},
         "certificate": digest(certificate),
         "time": moment(now_ms),
-        "means": "every segment that held erased bytes has been unlinked; of a medium this says no more than the certificate",
+        "means": (
+            "every segment to which the tenant's rows led when they were removed has been unlinked; of the older dead bytes, and of a "
+            "medium, this says no more than the certificate"
+        ),
     }
 
 

@@ -61,7 +61,7 @@ class FileKeys:
         return data if data is not None else self._made(path)
 
     async def secret(self, tenant: int) -> bytes | None:
-        return _read(self._path(tenant))
+        return _read_secret(self._path(tenant))
 
     async def make(self, tenant: int) -> bytes:
         if self._refusal:
@@ -76,10 +76,11 @@ class FileKeys:
 
     def _make(self, tenant: int) -> bytes:
         try:
+            durable.make_directory(self._tenants.parent)  # of a directory that was named
             durable.make_directory(self._tenants)
         except OSError as error:
             raise explain(error, f"cannot make the key directory {self._tenants}") from error
-        return _read(self._path(tenant)) or self._made(self._path(tenant))
+        return _read_secret(self._path(tenant)) or self._made(self._path(tenant))
 
     def _made(self, path: Path) -> bytes:
         try:
@@ -98,6 +99,14 @@ class FileKeys:
         except OSError as error:
             raise explain(error, f"cannot destroy the key {path}") from error
         return there
+
+
+def _read_secret(path: Path) -> bytes | None:
+    """A tenant's. Raises Denied for what is no key: it concerns that tenant alone."""
+    try:
+        return _read(path)
+    except Misuse as error:
+        raise Denied(str(error), code="TenantKeyWrong") from error
 
 
 def _read(path: Path) -> bytes | None:
