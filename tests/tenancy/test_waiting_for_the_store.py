@@ -84,6 +84,7 @@ def test_a_key_in_use_is_read_again_only_when_something_has_changed(credentials,
             await settled()
 
     async def history():
+        await credentials.generation.renew()
         await credentials.look_up(made.access_key)
         await use(3)
         reads = slow.reads
