@@ -24,7 +24,7 @@ def print_summary(report: Report, *, verdict: bool = True) -> None:
     for level in Level:
         _print_findings(console, report, level)
     if verdict:
-        console.print(_verdict(report))
+        console.print(_verdict(report), soft_wrap=True)
 
 
 def _objects(report: Report) -> Table:
