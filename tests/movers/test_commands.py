@@ -1,6 +1,7 @@
 """`isotherm fsck`, `backup` and `restore` as a person runs them, beside a running server and without one."""
 
 import json
+import shutil
 
 import pytest
 from typer.testing import CliRunner
@@ -8,6 +9,7 @@ from typer.testing import CliRunner
 from isotherm.cli.main import app
 from tests.movers import damages
 from tests.movers.stores import files, flip, opened
+from tests.movers.tenant_damages import seal_something
 from tests.movers.test_backup import read
 from tests.server.clients import run, s3, serving
 
@@ -112,6 +114,59 @@ def test_a_backup_of_a_store_with_a_lost_segment_says_so(isotherm, filled, tmp_p
     code, out, _ = isotherm("restore", tmp_path / "backup", tmp_path / "again")
     assert code == 2
     assert "segment-missing" in out
+
+
+@pytest.fixture
+def sealed(tmp_path):
+    """A store in which a tenant has sealed something, and where a backup of it may lie."""
+    path = tmp_path / "sealed"
+    engines = opened(path)
+    seal_something(engines)
+    engines.close()
+    return path, tmp_path / "backup"
+
+
+def test_a_backup_says_that_no_secret_is_in_it_where_tenants_have_some(isotherm, filled, sealed, tmp_path):
+    _, out, _ = isotherm("backup", sealed[1], "--data", sealed[0])
+    assert "No secret is in a backup. Keep copies of keys/root.key and keys/tenants/ elsewhere" in out
+    _, out, _ = isotherm("backup", tmp_path / "other", "--data", filled)
+    assert "secret" not in out
+
+
+def test_a_restore_says_which_secrets_are_still_to_be_put_back(isotherm, sealed, tmp_path):
+    old, backup = sealed
+    isotherm("backup", backup, "--data", old)
+    new = tmp_path / "new"
+    code, out, _ = isotherm("restore", backup, new, "--root-key", old / "keys" / "root.key")
+    assert code == 0
+    assert "Clean" not in out
+    assert "Whether what 1 tenant sealed can be read was not tried" in out
+    assert "✗ Nothing that tenants stored can be read yet" in out
+    assert f"cp -a YOUR-COPY-OF-KEYS/tenants {new / 'keys'}/" in out
+    code, out, _ = isotherm("fsck", "--data", new)
+    assert code == 2
+    assert "tenant-key-missing" in out
+    assert "what tenants have sealed cannot be read" in out
+    shutil.copytree(old / "keys" / "tenants", new / "keys" / "tenants")
+    code, out, _ = isotherm("fsck", "--data", new)
+    assert code == 0
+    assert "Clean: every object is readable" in out
+
+
+def test_a_store_restored_without_its_root_key_is_not_clean_though_the_secrets_are_there(isotherm, sealed, tmp_path):
+    old, backup = sealed
+    isotherm("backup", backup, "--data", old)
+    new = tmp_path / "new"
+    code, out, _ = isotherm("restore", backup, new)
+    assert code == 0
+    assert "✗ Nothing that tenants stored can be read, now or later" in out
+    assert "restore again with --root-key FILE" in out
+    shutil.copytree(old / "keys" / "tenants", new / "keys" / "tenants")
+    code, out, _ = isotherm("fsck", "--data", new)
+    assert code == 2
+    assert "tenant-key-wrong" in out
+    assert "The root key is another one, it seems" in out
+    assert "Clean" not in out
 
 
 def test_a_damaged_backup_is_refused(isotherm, filled, tmp_path):

@@ -1,6 +1,7 @@
 """The check of tenants' keys: what is sealed and cannot be opened any more is said, and nothing else needs a key."""
 
 import pytest
+from msgspec.structs import replace
 
 from isotherm.devices.waiting import drive
 from isotherm.tenancy import vault_record
@@ -24,26 +25,85 @@ def found(path, tmp_path, do):
     return [(one.kind.value, one.text) for one in checked_at(path, tmp_path).findings]
 
 
-def test_sealed_bytes_are_whole_without_a_key_being_opened(path, tmp_path):
-    def do(engines):
-        seal_something(engines)
-        (path / "keys" / "tenants" / "3.key").write_bytes(bytes(32))  # which opens nothing
+def seal_above(engines):
+    """As `seal_something`, and by tenant 2 as well."""
+    seal_something(engines)
+    space = engines.space(2)
+    drive(space.create_bucket("above"))
+    drive(space.put("above", "a", b"x"))
 
-    assert found(path, tmp_path, do) == []
+
+def test_keys_that_open_are_no_finding(path, tmp_path):
+    assert found(path, tmp_path, seal_above) == []
+
+
+def test_a_secret_that_opens_nothing_is_told_with_what_to_do(path, tmp_path):
+    secret = path / "keys" / "tenants" / "3.key"
+
+    def do(engines):
+        seal_above(engines)
+        secret.write_bytes(bytes(32))
+
+    (one,) = found(path, tmp_path, do)
+    assert one == (
+        "tenant-key-wrong",
+        "what tenant acme/lab (@3) has sealed cannot be read: the secret of tenant acme/lab (@3) does not open its key: it is "
+        f"another one, or the key's row was changed. To mend it, copy {secret} back from your copy of keys/tenants/",
+    )
+
+
+def test_a_secret_that_opens_nothing_is_told_once_for_all_below(path, tmp_path):
+    def do(engines):
+        seal_above(engines)
+        (path / "keys" / "tenants" / "2.key").write_bytes(bytes(32))
+
+    (one,) = found(path, tmp_path, do)
+    assert one[0] == "tenant-key-wrong"
+    assert "the secret of tenant acme (@2) does not open its key: it is another one, or the root key is." in one[1]
+
+
+def test_another_root_key_is_told_as_such(path, tmp_path):
+    def do(engines):
+        seal_above(engines)
+        (path / "keys" / "root.key").write_bytes(bytes(32))
+
+    (one,) = found(path, tmp_path, do)
+    assert one[0] == "tenant-key-wrong"
+    assert "The root key is another one, it seems: access keys of this store that another one sealed: 1." in one[1]
+    assert f"copy {path / 'keys' / 'root.key'} back from your copy of keys/" in one[1]
+
+
+def test_a_root_key_that_is_gone_is_told_and_not_made(path, tmp_path):
+    def do(engines):
+        seal_above(engines)
+        (path / "keys" / "root.key").unlink()
+
+    (one,) = found(path, tmp_path, do)
+    assert one[0] == "tenant-key-missing"
+    assert "the root key is not there" in one[1]
+    assert not (path / "keys" / "root.key").exists()
+
+
+def test_rows_that_lead_in_a_circle_are_told(path, tmp_path):
+    def do(engines):
+        seal_above(engines)
+        stored = drive(engines.meta.get(vault_record.key_row(2)))
+        row = replace(vault_record.unpack(stored), parent=3)
+        change(engines, {vault_record.key_row(2): vault_record.pack(row)})
+
+    assert {kind for kind, _ in found(path, tmp_path, do)} == {"tenant-key-wrong"}
 
 
 def test_a_destroyed_secret_is_told_once_with_whom_it_concerns(path, tmp_path):
     def do(engines):
-        seal_something(engines)
-        space = engines.space(2)
-        drive(space.create_bucket("above"))
-        drive(space.put("above", "a", b"x"))
+        seal_above(engines)
         drive(engines.keys.destroy(2))
 
     (one,) = found(path, tmp_path, do)
     assert one == (
         "tenant-key-missing",
-        "what tenant 2 has sealed cannot be read: the secret of tenant 2 is not in the key store",
+        "what tenant acme (@2) has sealed cannot be read: the secret of tenant acme (@2) is not in the key store. To mend it, "
+        f"copy {path / 'keys' / 'tenants' / '2.key'} back from your copy of keys/tenants/",
     )
 
 

@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from msgspec import to_builtins
 
 from isotherm.clock import VirtualClock
+from isotherm.tenancy.erasure.certificate import Signer
 from tests.movers.erasing import Estate, to_the_end
 from tests.server.administration import call, code_of, key, seen, signed, tenant
 from tests.server.clients import run, serving
@@ -33,9 +35,10 @@ def test_a_certificate_is_shown_kept_and_verified_without_the_store(store, tmp_p
     public_key = json.loads(said(store, "erasure", "key", "--json"))["public_key"]
     file = tmp_path / "certificate.json"
 
-    def verified(text, status, public_key=public_key):
+    def verified(text, status, *keys):
         file.write_text(text)
-        done = run("certificate", "verify", file, "--public-key", public_key)
+        given = [word for key in keys or (public_key,) for word in ("--public-key", key)]
+        done = run("certificate", "verify", file, *given)
         assert done.returncode == status, done.stderr
         return done.stdout + done.stderr
 
@@ -43,11 +46,23 @@ def test_a_certificate_is_shown_kept_and_verified_without_the_store(store, tmp_p
     told = json.loads(shown)
     assert "was erased" in verified(json.dumps(told["certificate"]), 0)
     assert "not what was signed" in verified(shown.replace('"beta"', '"acme"'), 2)
-    assert "another key" in verified(shown, 2, "00" * 32)
-    assert "32 bytes" in verified(shown, 1, "00")
+    other = Signer(bytes(32))
+    assert "tenant 4 beta" in verified(shown, 0, other.public_key.hex(), public_key)
+    assert f"the certificate was signed by another key, which was not given: {public_key}" in verified(
+        shown, 2, "00" * 32
+    )
+    purge = to_builtins(other.sign({"type": "isotherm.purge", "tenant": {"id": 4}}))
+    both = json.dumps({**told, "purge": purge})
+    assert verified(both, 0, public_key, other.public_key.hex()).count("good: ") == 2
+    half = verified(both, 2)
+    assert half.count("good: ") == 1
+    assert f"the purge was signed by another key, which was not given: {other.public_key.hex()}" in half
+    for digits in ("00", "no", public_key + "00"):
+        assert "--public-key is 64 hexadecimal digits, as `isotherm erasure key` shows" in verified(shown, 1, digits)
     for nothing in ("{}", "[]", "no JSON", '{"certificate": {"statement": 1}}'):
         verified(nothing, 1)
-    assert run("certificate", "verify", tmp_path / "nowhere", "--public-key", public_key).returncode == 1
+    done = run("certificate", "verify", tmp_path / "nowhere", "--public-key", public_key)
+    assert (done.returncode, done.stderr) == (1, f"isotherm: there is no file {tmp_path / 'nowhere'}\n")
 
 
 def test_what_is_erased_is_listed_for_people_too(store):

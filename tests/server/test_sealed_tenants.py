@@ -68,7 +68,7 @@ def test_the_roots_own_bytes_are_plain(server):
     assert [path.suffix for path, data in everything(server.data) if NEEDLE.swapcase() in data] == [".seg"]
 
 
-def test_a_check_needs_no_key_and_finds_nothing_wrong(server, client):
+def test_a_check_opens_the_keys_and_finds_nothing_wrong(server, client):
     client.put_object(Bucket="lake", Key="checked", Body=text(100_000))
     assert run("fsck", "--data", server.data).returncode == 0
 
@@ -90,6 +90,8 @@ def test_what_a_tenant_sealed_outlives_the_server_and_goes_with_its_secret(tmp_p
         assert code_of(acme.get_object, Bucket="lake", Key="a") == "TenantKeyGone"
         assert code_of(acme.put_object, Bucket="lake", Key="b", Body=b"x") == "TenantKeyGone"
         assert [one["Key"] for one in acme.list_objects_v2(Bucket="lake")["Contents"]] == ["a"]
+    assert server.log.count("what tenants have stored cannot be read: copy keys/tenants back") == 1
+    assert "tenants=1 first=@2" in server.log
 
 
 def test_a_tenant_moved_by_command_reads_on_while_the_server_runs(server, client):

@@ -43,15 +43,18 @@ def backup(
 ) -> None:
     """Back a store up while it is in use. A later backup to the same directory copies only what is new.
 
-    Secrets are left out: keep a copy of keys/root.key of the store elsewhere.
+    No secret is in a backup. Keep copies of keys/root.key and keys/tenants/ of the store elsewhere, anew when new tenants have
+    written: without them nothing that tenants stored can be read.
 
     Exit status: 0 all is well, 2 something is damaged, in the store or in DEST (this backup was made), 1 mend the request, 75 try again later.
     """
     from isotherm import __version__
     from isotherm.cli.showing import showing
+    from isotherm.devices.waiting import drive
     from isotherm.movers.backup.take import back_up
     from isotherm.settings import environment, load
     from isotherm.store import compose
+    from isotherm.tenancy.vault_record import key_rows
 
     with reporting():
         engines = compose(
@@ -63,10 +66,11 @@ def backup(
             made = back_up(
                 engines.opened(), target, __version__, hardlink=hardlink, keep=keep, verified=verify, progress=shown
             )
+            sealed = bool(drive(engines.meta.range(*key_rows(), 1)))
         if as_json:
             typer.echo(json.dumps(_made(made)))
         else:
-            _print_made(made, target, verify)
+            _print_made(made, target, verify, sealed=sealed)
         if not made.is_whole:
             _print_damage(made, target)
             raise typer.Exit(EXIT_DAMAGE)
@@ -84,7 +88,8 @@ def _made(made: BackupReport) -> dict[str, object]:
     }
 
 
-def _print_made(made: BackupReport, target: Path, verified: bool) -> None:
+def _print_made(made: BackupReport, target: Path, verified: bool, *, sealed: bool) -> None:
+    """`sealed`: tenants have a key each, under which they have stored something."""
     from isotherm.cli.showing import size
 
     manifest = made.manifest
@@ -98,6 +103,11 @@ def _print_made(made: BackupReport, target: Path, verified: bool) -> None:
         typer.echo(f"{target / path} was damaged and has been copied again or removed")
     if made.removed:
         typer.echo(f"removed generations {', '.join(map(str, made.removed))}")
+    if sealed:
+        typer.echo(
+            "No secret is in a backup. Keep copies of keys/root.key and keys/tenants/ elsewhere, anew when new tenants have written:\n"
+            "without them nothing that tenants stored can be read."
+        )
 
 
 def _print_damage(made: BackupReport, target: Path) -> None:
@@ -131,14 +141,20 @@ def restore(
         int | None, typer.Option(metavar="N", help="Which generation.", show_default="the newest")
     ] = None,
     root_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="keys/root.key of the old store, so that its access keys work.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="keys/root.key of the old store, so that its access keys work, and its tenants' keys."
+        ),
     ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Check all objects afterwards, beyond the checksums of the files.")
     ] = False,
     as_json: _Json = False,
 ) -> None:
-    """Put a store back from a backup."""
+    """Put a store back from a backup.
+
+    No secret is in a backup: give --root-key, and copy the old store's keys/tenants into keys/ of the new one afterwards.
+    """
     from isotherm import __version__
     from isotherm.cli.showing import showing
     from isotherm.clock import SystemClock
@@ -168,9 +184,13 @@ def restore(
         made = None if report.readable else _new_credentials(data)
         if as_json:
             told = {**_told(report.manifest), "epoch": report.epoch, "root_credentials": made and str(made)}
+            told["sealing_tenants"] = report.checked.sealing_tenants
             typer.echo(json.dumps(told))
         else:
             _print_restored(report, data, made)
+            if report.checked.sealing_tenants:
+                _print_sealed(data, keyed=key is not None)
+            typer.echo(f"\nNext: isotherm serve --data {data}")
         if report.checked.exit_code == EXIT_DAMAGE:
             raise typer.Exit(EXIT_DAMAGE)
 
@@ -215,7 +235,23 @@ def _print_restored(report: RestoreReport, data: Path, made: Path | None) -> Non
             )
         typer.echo(f"\nNew root credentials: {made}")
     typer.echo("Whoever follows the change feed starts from a snapshot: cursors of the old epoch have expired.")
-    typer.echo(f"\nNext: isotherm serve --data {data}")
+
+
+def _print_sealed(data: Path, *, keyed: bool) -> None:
+    """What is still to be done before anything can be read that tenants stored. `keyed`: the old store's root key is there."""
+    copied = (
+        f"copy those of the old store here: cp -a YOUR-COPY-OF-KEYS/tenants {data / 'keys'}/\n"
+        "(where it has a --keystore, give the same one to serve instead). "
+        f"Whether they open is told by: isotherm fsck --quick --data {data}"
+    )
+    if keyed:
+        said = f"✗ Nothing that tenants stored can be read yet: their secrets are in no backup. Now {copied}"
+    else:
+        said = (
+            "✗ Nothing that tenants stored can be read, now or later: their keys hang on the old store's root key. To have it,\n"
+            f"restore again with --root-key FILE, to an empty directory; then {copied}"
+        )
+    typer.secho(f"\n{said}", fg=typer.colors.RED)
 
 
 def _told(manifest: Manifest) -> dict[str, object]:

@@ -24,7 +24,7 @@ def print_summary(report: Report, *, verdict: bool = True) -> None:
     for level in Level:
         _print_findings(console, report, level)
     if verdict:
-        console.print(_verdict(report))
+        console.print(_verdict(report), soft_wrap=True)
 
 
 def _objects(report: Report) -> Table:
@@ -93,15 +93,30 @@ def _verdict(report: Report) -> Text:
     errors, waste = report.number(Level.ERROR), report.number(Level.WASTE)
     took = f"  ({report.elapsed_s:.1f} s)"
     if errors:
-        damaged = report.counts.get(Kind.OBJECT_DAMAGED, 0)
-        what = f"{_counted(damaged, 'version')} cannot be read whole" if damaged else "no object is lost so far"
-        return Text(f"\nDamage: {_counted(errors, 'error')}; {what}.", style="bold red").append(took, "dim")
+        return Text(f"\nDamage: {_counted(errors, 'error')}; {_lost(report)}.", style="bold red").append(took, "dim")
+    untried = "" if report.keys_verified else f" {_untried(report)}"
     if waste:
-        return Text(f"\nNothing is lost; space is wasted in {_counted(waste, 'place')}.", style="bold yellow").append(
-            took, "dim"
-        )
+        said = f"\nNothing is lost; space is wasted in {_counted(waste, 'place')}.{untried}"
+        return Text(said, style="bold yellow").append(took, "dim")
+    if untried:
+        said = f"\nNo byte is missing, and every one is accounted for.{untried}"
+        return Text(said, style="bold yellow").append(took, "dim")
     proof = "every object is readable" if report.payload_verified else "every object is where it should be"
     return Text(f"\nClean: {proof} and every byte accounted for.", style="bold green").append(took, "dim")
+
+
+def _lost(report: Report) -> str:
+    """What is lost by errors."""
+    damaged = report.counts.get(Kind.OBJECT_DAMAGED, 0)
+    said = [f"{_counted(damaged, 'version')} cannot be read whole"] if damaged else []
+    if any(report.counts.get(kind, 0) for kind in (Kind.TENANT_KEY_MISSING, Kind.TENANT_KEY_WRONG)):
+        said.append("what tenants have sealed cannot be read, all or some of it, until their keys are put right")
+    return "; ".join(said) or "no object is lost so far"
+
+
+def _untried(report: Report) -> str:
+    tenants = _counted(report.sealing_tenants, "tenant")
+    return f"Whether what {tenants} sealed can be read was not tried: their keys are not here."
 
 
 def _counted(number: int, what: str) -> str:

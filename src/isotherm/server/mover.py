@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from isotherm.devices.appending import rotate
 from isotherm.devices.drive import explain
 from isotherm.devices.waiting import offload
+from isotherm.errors import IsothermError
 from isotherm.movers.round import RoundReport
 from isotherm.movers.turns import AT_ONCE
 from isotherm.server.duty import Duty, open_engines, run
 from isotherm.store import Engines
+from isotherm.tenancy.closed_keys import closed_keys
 from isotherm.tenancy.qos import Background, Budget
 
 ROUND_S = 5.0
@@ -118,10 +120,24 @@ async def work(duty: Duty) -> None:
     engines = await open_engines(duty)
     mover = _Mover(duty, engines)
     duty.ready()
+    await _warn_of_keys(duty, engines)
     more = True
     while not await duty.stopped_within(0.0 if more else ROUND_S):
         more = await mover.round()
     await asyncio.to_thread(engines.close)
+
+
+async def _warn_of_keys(duty: Duty, engines: Engines) -> None:
+    """Say once, at the start, that secrets are missing or are others': after a restore they are easily forgotten."""
+    try:
+        closed = await closed_keys(engines.meta, engines.vault)
+    except IsothermError as error:
+        duty.log.warning(f"the keys of tenants could not be looked at: {error}")
+        return
+    if closed:
+        said = "what tenants have stored cannot be read: copy keys/tenants back from your copy of keys/, and run isotherm fsck"
+        tenant, why = next(iter(closed.items()))
+        duty.log.warning(said, tenants=len(closed), first=f"@{tenant}", why=why)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ from isotherm.movers.fsck.versions import UPLOAD, Left, Use, Versions
 from isotherm.movers.opened import OpenedStore
 from isotherm.objects.garbage import sweep
 from isotherm.objects.layout import FEED
+from isotherm.tenancy.roles import ROOT_TENANT
 
 STAMP = struct.Struct(">IQI")  # epoch, commit, n: meta/port.py
 _LAST_N = 0xFFFFFFFF
@@ -212,9 +213,11 @@ def _run(store: OpenedStore, job: Job, way: _Way, *, hot: bool) -> Report:
     elapsed_s = store.clock.monotonic() - started_s
     findings = sorted(job.findings.kept, key=lambda finding: (_ORDER[finding.level], finding.kind))
     counts = job.findings.counts
-    return Report(
-        store.store_id, epoch, commit, hot, depth.payload, job.objects, job.space, counts, findings, elapsed_s=elapsed_s
-    )
+    report = Report(store.store_id, epoch, commit, hot, depth.payload, job.objects, job.space, counts, findings)
+    report.sealing_tenants = len(job.sealing - {ROOT_TENANT})
+    report.keys_verified = store.keys is not None or not report.sealing_tenants
+    report.elapsed_s = elapsed_s
+    return report
 
 
 def _name_damaged(job: Job, tenant: int, left: Left) -> None:

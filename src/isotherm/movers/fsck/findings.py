@@ -87,7 +87,9 @@ class Kind(StrEnum):
     TENANT_KEY_MISSING = (
         "tenant-key-missing"  # sealed bytes whose tenant's key cannot be opened: a secret or a row is gone
     )
-    TENANT_KEY_WRONG = "tenant-key-wrong"  # a tenant's key is damaged, or hangs on another tenant than its parent
+    TENANT_KEY_WRONG = (
+        "tenant-key-wrong"  # a tenant's key is damaged, does not open, or hangs on another tenant than its parent
+    )
     AUDIT_BROKEN = "audit-broken"  # a chain of the audit log is not what was written
     AUDIT_INDEX_WRONG = (
         "audit-index-wrong"  # a record of the audit log is not seen where it belongs, or the index leads to none
@@ -205,6 +207,8 @@ class Report(msgspec.Struct):
     Args:
         hot: of a copy of the metadata, made while the store was in use.
         payload_verified: every block that is referred to was compared with its checksum.
+        sealing_tenants: how many tenants have sealed something that is referred to.
+        keys_verified: their keys were looked at; False where there is no key store yet, as in a store that is being restored.
     """
 
     store: str
@@ -216,6 +220,8 @@ class Report(msgspec.Struct):
     space: Space
     counts: dict[Kind, int]
     findings: list[Finding]
+    sealing_tenants: int = 0
+    keys_verified: bool = True
     repaired: int = 0
     elapsed_s: float = 0.0
     format: int = FORMAT

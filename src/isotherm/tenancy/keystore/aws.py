@@ -83,6 +83,14 @@ class AwsKeys:
     def key(self, name: str) -> bytes:
         return self._root.key(name)
 
+    def present(self, name: str) -> bytes | None:
+        return self._root.present(name)
+
+    def remedy(self, of: int | str) -> str:
+        if isinstance(of, str):
+            return self._root.remedy(of)
+        return f"name the account, region and endpoint where {self._alias(of)} lies, and see that its key is enabled"
+
     async def secret(self, tenant: int) -> bytes | None:
         return await offload(self._secret, tenant)
 

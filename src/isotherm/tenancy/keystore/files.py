@@ -53,12 +53,19 @@ class FileKeys:
         return _REMAINS
 
     def key(self, name: str) -> bytes:
-        shared = self._root if name == ROOT else None
-        path = shared or self._directory / f"{name}.key"
+        path = self._own(name)
         data = _read(path)
-        if data is None and shared is not None:
+        if data is None and name == ROOT and self._root is not None:
             raise Misuse(f"there is no root key at {path}")
         return data if data is not None else self._made(path)
+
+    def present(self, name: str) -> bytes | None:
+        return _read(self._own(name))
+
+    def remedy(self, of: int | str) -> str:
+        if isinstance(of, str):
+            return f"copy {self._own(of)} back from your copy of keys/"
+        return f"copy {self._path(of)} back from your copy of {self._tenants.parent.name}/{self._tenants.name}/"
 
     async def secret(self, tenant: int) -> bytes | None:
         return _read_secret(self._path(tenant))
@@ -70,6 +77,9 @@ class FileKeys:
 
     async def destroy(self, tenant: int) -> bool:
         return await offload(self._destroy, tenant)
+
+    def _own(self, name: str) -> Path:
+        return (self._root if name == ROOT else None) or self._directory / f"{name}.key"
 
     def _path(self, tenant: int) -> Path:
         return self._tenants / f"{tenant}.key"

@@ -28,6 +28,14 @@ class KeyStore(Protocol):
         """The 32 bytes of the key `name` of the store itself, made when first asked for. Blocks."""
         ...
 
+    def present(self, name: str) -> bytes | None:
+        """As `key`, and None where it has not been made. Blocks."""
+        ...
+
+    def remedy(self, of: int | str) -> str:
+        """What a person does to put the secret of a tenant back, or the key of that name: words that follow "to mend it,"."""
+        ...
+
     async def secret(self, tenant: int) -> bytes | None:
         """The 32 bytes of a tenant's own secret; None where none was made, or it was destroyed."""
         ...
