@@ -1,12 +1,16 @@
 """The check of tenants' keys: what is sealed and cannot be opened any more is said, and nothing else needs a key."""
 
+import shutil
+
 import pytest
 from msgspec.structs import replace
 
 from isotherm.devices.waiting import drive
-from isotherm.tenancy import vault_record
+from isotherm.tenancy import tree_record, vault_record
+from isotherm.tenancy.erasure import record
 from isotherm.tenancy.roles import OWNER
 from isotherm.tenancy.tenants import Tenants
+from isotherm.tenancy.tree import TenantState
 from tests.movers.stores import change, checked_at, opened
 from tests.movers.tenant_damages import plant, seal_something
 
@@ -143,3 +147,26 @@ def test_a_key_store_that_cannot_be_read_is_told_with_its_reason(path, tmp_path)
     (one,) = found(path, tmp_path, do)
     assert one[0] == "tenant-key-missing"
     assert "chmod 600" in one[1]
+
+
+def test_a_key_store_that_cannot_be_reached_is_told_once_and_asked_no_further(path, tmp_path):
+    def do(engines):
+        seal_above(engines)
+        shutil.rmtree(path / "keys" / "tenants")
+        (path / "keys" / "tenants").write_bytes(b"a file where a directory should be")
+
+    (one,) = found(path, tmp_path, do)
+    assert one[0] == "tenant-key-missing"
+    assert "can be read is not known, nor of those after it: " in one[1]
+
+
+def test_keys_of_a_tenant_that_is_being_erased_are_not_missed(path, tmp_path):
+    def do(engines):
+        seal_above(engines)
+        stored = drive(engines.meta.get(tree_record.node_row(2)))
+        acme = replace(tree_record.unpack(stored), state=TenantState.ERASING)
+        erasure = record.Erasure(tenant=2, path="acme", above=(1,), began_ms=0)
+        change(engines, {tree_record.node_row(2): tree_record.pack(acme), record.erasure_row(2): record.pack(erasure)})
+        drive(engines.keys.destroy(2))
+
+    assert found(path, tmp_path, do) == []

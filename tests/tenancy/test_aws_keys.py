@@ -124,6 +124,15 @@ def test_a_kms_that_cannot_be_reached_is_no_absence(open_keys, tmp_path, monkeyp
             drive(call(17))
 
 
+def test_a_remedy_names_the_alias_of_a_secret_and_the_file_of_the_root_key(tmp_path):
+    keys = AwsKeys(FileKeys(tmp_path, SeededIds(1)), "s", region=REGION)
+    assert "alias/isotherm/s/17" in keys.remedy(17)
+    assert str(tmp_path / "root.key") in keys.remedy("root")
+    assert keys.present("root") is None
+    made = keys.key("root")
+    assert keys.present("root") == made
+
+
 def test_tenants_are_sealed_under_keys_of_the_kms_and_go_with_them(open_keys, tmp_path):
     keys = open_keys()
     with planted(tmp_path) as forest:

@@ -90,6 +90,22 @@ def test_a_directory_that_several_nodes_share_holds_the_secrets_and_no_root_key(
     assert drive(FileKeys(tmp_path / "elsewhere", SystemIds(), tenants=shared).secret(17)) == made
 
 
+def test_looking_for_the_root_key_makes_none(directory, keys, tmp_path):
+    assert keys.present("root") is None
+    assert os.listdir(directory) == []
+    made = keys.key("root")
+    assert keys.present("root") == made
+    assert FileKeys(directory, SystemIds(), tmp_path / "shared.key").present("root") is None
+
+
+def test_a_remedy_names_the_file(directory, keys, tmp_path):
+    assert f"copy {directory / 'tenants' / '17.key'} back" in keys.remedy(17)
+    assert f"copy {directory / 'root.key'} back" in keys.remedy("root")
+    elsewhere = FileKeys(directory, SystemIds(), tmp_path / "shared.key", tmp_path / "secrets")
+    assert f"copy {tmp_path / 'secrets' / '17.key'} back" in elsewhere.remedy(17)
+    assert f"copy {tmp_path / 'shared.key'} back" in elsewhere.remedy("root")
+
+
 def test_what_cannot_be_read_is_no_absence(directory, keys):
     (directory / "tenants").write_bytes(b"a file where a directory should be")
     for call in (keys.secret, keys.make, keys.destroy):

@@ -8,7 +8,7 @@ compared, and the report says so. Nothing is made: a root key that is not there 
 from __future__ import annotations
 
 from isotherm.devices.waiting import drive
-from isotherm.errors import IsothermError
+from isotherm.errors import IsothermError, Unavailable
 from isotherm.movers.fsck.findings import Kind
 from isotherm.movers.fsck.job import Job
 from isotherm.tenancy import credential_record, tree_record, vault_record
@@ -39,6 +39,10 @@ def check_keys(job: Job, keys: KeyStore | None) -> None:
                 job.findings.add(shut.kind, f"what {_named(job, tenant)} has sealed cannot be read: {shut.why}")
         except _Erased:
             continue
+        except Unavailable as error:  # nor would the next be answered
+            said = f"whether what {_named(job, tenant)} has sealed can be read is not known, nor of those after it: {error}"
+            job.findings.add(Kind.TENANT_KEY_MISSING, said)
+            return
 
 
 class _Shut(Exception):
@@ -50,7 +54,7 @@ class _Shut(Exception):
 
 
 class _Erased(Exception):
-    """The tenant has been erased, or one above it, which was meant to end its keys."""
+    """The tenant is or was erased, or one above it, which is meant to end its keys."""
 
 
 class _Opening:
@@ -68,7 +72,7 @@ class _Opening:
         self._opened: dict[int, bytes] = {}
 
     def open(self, tenant: int) -> None:
-        """Raises _Shut, _Erased."""
+        """Raises _Shut, _Erased; Unavailable where the key store cannot be reached."""
         chain = self._chain(tenant)
         if self._keys is None:
             return
@@ -97,6 +101,8 @@ class _Opening:
     def _root_key(self, keys: KeyStore) -> bytes:
         try:
             key = keys.present(ROOT)
+        except Unavailable:
+            raise
         except IsothermError as error:
             raise _Shut(ROOT_TENANT, Kind.TENANT_KEY_MISSING, str(error)) from error
         if key is None:
@@ -109,6 +115,8 @@ class _Opening:
         named, row = _named(self._job, tenant), self._rows[tenant]
         try:
             secret = drive(keys.secret(tenant))
+        except Unavailable:
+            raise
         except IsothermError as error:
             raise _Shut(tenant, Kind.TENANT_KEY_MISSING, str(error)) from error
         if secret is None:
@@ -160,7 +168,7 @@ def _read(job: Job) -> dict[int, WrappedKey]:
 
 
 def _place(job: Job, tenant: int) -> tuple[int | None, bool]:
-    """The parent of a tenant, and whether it has been erased, which was meant to end its keys. None where its node cannot be read,
+    """The parent of a tenant, and whether it is or was erased, which is meant to end its keys. None where its node cannot be read,
     as is told elsewhere. One that the tree does not know hangs on the root."""
     stored = job.get(tree_record.node_row(tenant))
     if stored is None:
