@@ -45,6 +45,7 @@ def test_every_list_is_paged():
         if operation.name.endswith(".list"):
             assert {"after", "limit"} <= set(operation.query.__struct_fields__)
             assert "next" in operation.response.__struct_fields__
+            assert bool(operation.columns) == (operation.command is not None), "what people see is said in the row"
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)

@@ -123,6 +123,37 @@ def test_a_neighbour_cannot_be_told_from_nobody(grown, method, target, body, the
     assert details[0] == details[1]
 
 
+def test_a_neighbour_below_which_something_would_come_to_lie_cannot_be_told_from_nobody(grown):
+    for method, target, body in (
+        ("PUT", "/v1/tenants/{}%2Fx%2Fy", {}),
+        ("PUT", "/v1/tenants/acme%2Fresearch/path", {"to": "{}/x"}),
+        ("PUT", "/v1/tenants/acme%2Fresearch/path", {"to": "{}/x/y"}),
+    ):
+        answers = [
+            grown.api(grown.admin, method, target.format(name), {key: to.format(name) for key, to in body.items()})
+            for name in ("beta", "void")
+        ]
+        assert [answer.status for answer in answers] == [404, 404]
+        assert json.dumps(answers[0].told).replace("beta", "void") == json.dumps(answers[1].told)
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("/v1/tenants/acme/state/paused", "nothing lies there: a state is active, draining, suspended or erasing"),
+        ("/v1/tenants/acme/state/", "nothing lies there: a state is active, draining, suspended or erasing"),
+        ("/v1/tenants/acme/research", "nothing lies there; the slashes of a tenant's path are written %2F"),
+        ("/v1/erasures/acme/research", "nothing lies there; the slashes of a tenant's path are written %2F"),
+        ("/v1/tenants/", "nothing lies there"),
+        ("/v1/nothing", "nothing lies there"),
+        ("/v2/tenants/acme/state/active", "nothing lies there"),
+    ],
+)
+def test_what_lies_nowhere_is_told_with_what_may_have_been_meant(grown, target, told):
+    answer = grown.api(grown.root, "PUT", target, {})
+    assert (answer.status, answer.told["code"], answer.told["detail"]) == (404, "NoSuchOperation", told)
+
+
 def test_a_suspended_tenants_admin_is_refused_and_cannot_help_himself(grown):
     drive(grown.api.forest.tenants.set_state(OWNER, "acme", TenantState.SUSPENDED))
     grown.api.forest.clock.advance(1.0)

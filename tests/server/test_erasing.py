@@ -42,7 +42,7 @@ def test_a_certificate_is_shown_kept_and_verified_without_the_store(store, tmp_p
         assert done.returncode == status, done.stderr
         return done.stdout + done.stderr
 
-    assert "tenant 4 beta" in verified(shown, 0)
+    assert "tenant @4 beta" in verified(shown, 0)
     told = json.loads(shown)
     assert "was erased" in verified(json.dumps(told["certificate"]), 0)
     assert "not what was signed" in verified(shown.replace('"beta"', '"acme"'), 2)
@@ -75,7 +75,9 @@ def test_what_is_erased_is_listed_for_people_too(store):
 def test_erasing_must_be_meant(store):
     assert "Missing option" in said(store, "tenant", "erase", "acme", status=2)
     assert "confirm it by its path" in said(store, "tenant", "erase", "acme", "--confirm", "beta", status=1)
-    assert "has tenants below it" in said(store, "tenant", "erase", "acme", "--confirm", "acme", status=1)
+    refused = said(store, "tenant", "erase", "acme", "--confirm", "acme", status=1)
+    assert "has tenants below it" in refused
+    assert "(by command: --subtree true)" in refused
     assert "removing" in said(store, "tenant", "erase", "acme", "--confirm", "acme", "--subtree", "true")
     assert "erasing" in said(store, "tenant", "show", "acme/lab")
     assert "is being erased" in said(store, "tenant", "resume", "acme", status=1)

@@ -56,7 +56,7 @@ def test_making_the_same_again_changes_nothing_and_something_else_is_refused(for
 
 
 def test_a_tenant_needs_its_parent_and_its_depth(forest):
-    with pytest.raises(NotFound, match="there is no tenant a/b"):
+    with pytest.raises(NotFound, match="there is no tenant a, below which a/b would be made"):
         forest.make("a/b")
     path = "a"
     forest.make(path)
@@ -78,7 +78,7 @@ def test_promises_are_kept_along_the_whole_chain(forest):
     forest.make("acme/c", capacity_bytes=40)
     assert forest.promised("acme") == {"capacity_bytes": 100}
     assert forest.promised("/") == {"capacity_bytes": 100}
-    with pytest.raises(OverQuota):
+    with pytest.raises(OverQuota, match=r"^capacity_bytes cannot be 99: acme has promised 100 to its tenants$"):
         drive(forest.tenants.update(OWNER, "acme", {"capacity_bytes": 99}))
     drive(forest.tenants.delete(OWNER, "acme/a/b"))
     drive(forest.tenants.update(OWNER, "acme", {"capacity_bytes": 40}))
@@ -86,12 +86,20 @@ def test_promises_are_kept_along_the_whole_chain(forest):
     assert forest.promised("/") == {"capacity_bytes": 40}
 
 
+def test_whose_parent_is_missing_is_told_which(forest):
+    forest.make("acme")
+    with pytest.raises(NotFound, match=r"^there is no tenant acme/x, below which acme/x/y would be made$"):
+        forest.make("acme/x/y")
+    with pytest.raises(NotFound, match=r"^there is no tenant x, below which x/y would lie$"):
+        drive(forest.tenants.move(OWNER, "acme", "x/y"))
+
+
 def test_a_limit_bounds_what_may_be_reserved_below(forest):
     forest.make("acme", iops_limit=100)
     forest.make("acme/a", iops_reservation=70)
     with pytest.raises(OverQuota, match="30 are left"):
         forest.make("acme/b", iops_reservation=31)
-    with pytest.raises(OverQuota):
+    with pytest.raises(OverQuota, match=r"^iops_limit cannot be 69: acme has promised 70 to its tenants$"):
         drive(forest.tenants.update(OWNER, "acme", {"iops_limit": 69}))
 
 

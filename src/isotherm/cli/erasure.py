@@ -112,7 +112,7 @@ def _parts(told: object) -> dict[str, object]:
 
 def _words(statement: Mapping[str, Any]) -> str:
     tenant = statement.get("tenant", {})
-    named = f"tenant {tenant.get('id')} {tenant.get('path', '')}".rstrip()
+    named = f"tenant @{tenant.get('id')} {tenant.get('path', '')}".rstrip()
     time = statement.get("time") or statement.get("verified", {}).get("time")
     what = "purged" if statement.get("type") == "isotherm.purge" else "erased"
     return f"{named} of store {statement.get('store')} was {what}, {time}"

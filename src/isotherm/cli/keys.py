@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 keys = typer.Typer(help="Make, list, rotate and revoke access keys.", no_args_is_help=True)
 
 _AccessKey = Annotated[str, typer.Argument(metavar="ACCESS_KEY", help="Its public half, as `keys list` shows it.")]
+_COLUMNS = ("access_key", "state", "path", "roles", "created", "ends", "description")
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -68,6 +69,7 @@ def list_(
     as_json: _Json = False,
 ) -> None:
     """Show all access keys, without secrets."""
+    from isotherm.cli.printing import print_table
     from isotherm.devices.waiting import drive
     from isotherm.tenancy.roles import role_words
 
@@ -90,7 +92,8 @@ def list_(
         if as_json:
             typer.echo(json.dumps(rows, indent=2))
             return
-        _print_table(rows)
+        table = [{**row, "roles": role_words(one.roles)} for one, row in zip(listed, rows, strict=True)]
+        print_table(table, _COLUMNS, {"path": "tenant"})
 
 
 @keys.command()
@@ -161,21 +164,6 @@ def _show(credential: Credential, as_json: bool) -> None:
         return
     typer.echo(f"access key  {pair['access_key']}\nsecret key  {pair['secret_key']}")
     typer.secho("The secret is not shown again.", err=True, dim=True)
-
-
-def _print_table(rows: list[dict[str, object]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    columns = ("access_key", "state", "path", "roles", "created", "ends", "description")
-    for column in columns:
-        table.add_column(
-            "tenant" if column == "path" else column.replace("_", " "), no_wrap=column in ("access_key", "state")
-        )
-    for row in rows:
-        table.add_row(*(str(row[column] or "–") for column in columns))
-    Console().print(table)
 
 
 def _time(ms: int | None) -> str | None:

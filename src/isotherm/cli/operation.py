@@ -43,7 +43,7 @@ _METAVARS = {
     "until": "TIME",
 }
 _NONE = "none"
-_LEADING = ("path", "id", "state", "standing")
+_TAKES_ONE_AWAY = "Labels to set; NAME= takes one away."
 
 
 class FromTable(TyperGroup):
@@ -81,12 +81,12 @@ def _command(operation: Operation) -> Callable[..., None]:
     parameters = [
         _parameter(name, str, typer.Argument(metavar=name.upper(), help=_HELP[name])) for name in operation.parameters
     ]
-    for field, text in _fields(operation):
+    for field, schema in _fields(operation):
         many = field.name in _NAMED
         option = typer.Option(
-            f"--{_NAMED.get(field.name, field.name).replace('_', '-')}",
+            _option(field.name),
             metavar="NAME=VALUE" if many else _METAVARS.get(field.name, "N"),
-            help=text,
+            help=_help(operation, field.name, schema),
             show_default=False,
         )
         if field.required:
@@ -112,16 +112,35 @@ def _parameter(name: str, kind: Any, declared: Any, default: Any = inspect.Param
     )
 
 
-def _fields(operation: Operation) -> list[tuple[msgspec.structs.FieldInfo, str]]:
-    """What an operation takes beside its path, each with what it means."""
+def _fields(operation: Operation) -> list[tuple[msgspec.structs.FieldInfo, Mapping[str, Any]]]:
+    """What an operation takes beside its path, each with its schema."""
     import msgspec
 
     struct = operation.body or operation.query
     if struct is None:
         return []
     properties = msgspec.json.schema(struct)["$defs"][struct.__name__]["properties"]
-    fields = msgspec.structs.fields(struct)
-    return [(field, _described(properties[field.name]) or _HELP.get(field.name, "")) for field in fields]
+    return [(field, properties[field.name]) for field in msgspec.structs.fields(struct)]
+
+
+def _option(field: str) -> str:
+    return f"--{_NAMED.get(field, field).replace('_', '-')}"
+
+
+def _help(operation: Operation, field: str, schema: Mapping[str, Any]) -> str:
+    """What an option means; where it changes something that is there, also how that is taken away."""
+    from isotherm.cli.wording import takes_none
+    from isotherm.tenancy.terms import TERM_NAMES, UNBOUND
+
+    text = _described(schema) or _HELP.get(field, "")
+    if operation.name != "tenant.update":
+        return text
+    if field in _NAMED:
+        return _TAKES_ONE_AWAY
+    if field not in TERM_NAMES or not takes_none(schema):
+        return text
+    usual = getattr(UNBOUND, field)
+    return f"{text.removesuffix('.')}; {_NONE} takes it {'away' if usual is None else f'back to {usual}'}."
 
 
 def _described(schema: Mapping[str, Any]) -> str:
@@ -135,28 +154,33 @@ def _typed(operation: Operation, given: Mapping[str, Any]) -> Any:
     """The struct that the options describe. Raises Invalid."""
     import msgspec
 
+    from isotherm.cli.wording import field_of, refusal, takes_none
     from isotherm.errors import Invalid
 
     struct = operation.body or operation.query
     if struct is None:
         return None
+    schemas = {field.name: schema for field, schema in _fields(operation)}
+    may_be_none = {name for name, schema in schemas.items() if operation.body is not None and takes_none(schema)}
     values: dict[str, Any] = {}
     for name, value in given.items():
         if name in _NAMED:
             if value:
                 values[name] = dict(_pair(text) for text in value)
         elif value is not None:
-            values[name] = None if value == _NONE else value
+            values[name] = None if value == _NONE and name in may_be_none else value
     try:
         return msgspec.convert(values, struct, strict=False)
     except msgspec.ValidationError as error:
-        raise Invalid(str(error)) from None
+        if (name := field_of(str(error))) not in schemas:
+            raise Invalid(str(error)) from None
+        raise Invalid(refusal(_option(name), schemas[name], given[name], none=name in may_be_none)) from None
 
 
 def _pair(text: str) -> tuple[str, str | None]:
-    """`NAME=VALUE`; a bare NAME takes a label away."""
-    name, equals, value = text.partition("=")
-    return name, value if equals else None
+    """`NAME=VALUE`; `NAME=`, and a bare NAME, take a label away."""
+    name, _, value = text.partition("=")
+    return name, value or None
 
 
 def _run(
@@ -191,52 +215,20 @@ def _run(
 def _print(answer: msgspec.Struct | None, columns: Sequence[str], as_json: bool) -> None:
     import msgspec
 
+    from isotherm.cli.printing import print_one, print_table, print_usage
+    from isotherm.protocols.admin.schemas import TenantUsage
+
     if answer is None:
         return
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(answer)).decode())
         return
     told: dict[str, Any] = msgspec.to_builtins(answer)
-    rows = next((value for value in told.values() if isinstance(value, list)), None) if "next" in told else None
-    if rows is None:
-        leading = [name for name in _LEADING if name in told]
-        for name in (*leading, *(name for name in told if name not in leading)):
-            if told[name] is not None and told[name] != {}:
-                value = ", ".join(told[name]) if isinstance(told[name], list) else told[name]
-                typer.echo(f"{name.replace('_', ' '):<32}{_shown(value)}")
-        return
-    _print_table(rows, columns)
-    if told.get("next"):
-        typer.secho(f"More follow: --after {told['next']}", err=True, dim=True)
-
-
-def _print_table(rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
-    """Without columns: those that tell tenants apart, no times, and no term that is everywhere what it is by default."""
-    import msgspec
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from isotherm.protocols.admin.schemas import NewTenant
-
-    usual = msgspec.structs.asdict(NewTenant())
-    columns = columns or [*_LEADING, *(name for name in usual if any(row.get(name) != usual[name] for row in rows))]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column.replace("_", " "), no_wrap=column == "path")
-    for row in rows:
-        table.add_row(*(Text(_shown(row[column])) for column in columns))  # which is no markup, whatever is in it
-    Console().print(table)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, Mapping) and "signature" in value:
-        return "see --json"
-    if isinstance(value, Mapping):
-        return " ".join(f"{name}={_shown(part)}" for name, part in value.items()) or "–"
-    if isinstance(value, list) and len(value) == 2:  # of a record: before and after
-        return f"{_shown(value[0])}→{_shown(value[1])}"
-    text = "–" if value is None or value == "" else str(value)
-    return "".join(
-        letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text
-    )  # a terminal obeys others
+    if isinstance(answer, TenantUsage):
+        print_usage(told)
+    elif columns:
+        print_table(next(value for value in told.values() if isinstance(value, list)), columns)
+        if told["next"]:
+            typer.secho(f"More follow: --after {told['next']}", err=True, dim=True)
+    else:
+        print_one(told)

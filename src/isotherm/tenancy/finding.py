@@ -18,12 +18,12 @@ LIMIT_MOST = 1_000
 
 
 async def find(
-    reader: Reader, caller: Caller, tenant: str, need: Need, *, asked: str | None = None, erased: bool = False
+    reader: Reader, caller: Caller, tenant: str, need: Need, *, to_be: str = "", erased: bool = False
 ) -> Chain:
     """The chain from the root to a node that the caller may act on so.
 
     Args:
-        asked: what the caller named, where `tenant` is only a part of it.
+        to_be: what the caller wants there, where `tenant` is only a part of what he named: as "acme/lab would be made".
         erased: a node that is being erased, or has been deleted, is found as well; the latter by its id.
 
     Raises:
@@ -37,7 +37,8 @@ async def find(
     chain = await chain_of(reader, reference) if isinstance(reference, int) else await chain_along(reader, reference)
     there = bool(chain) and (erased or chain[-1].state is not TenantState.ERASED)  # which only an id still leads to
     if not there or not reaches(caller, [node.id for node in chain]):
-        raise NotFound(f"there is no tenant {asked or tenant}", code="NoSuchTenant")
+        below = f", below which {to_be}" if to_be else ""
+        raise NotFound(f"there is no tenant {tenant}{below}", code="NoSuchTenant")
     demand_height(caller, chain[-1].id, need)
     if need is Need.GOVERN and not erased:
         demand_lasting(chain)

@@ -27,15 +27,23 @@ PROMISES = {
 
 
 class Exceeded(OverQuota):
-    """A promise that cannot be kept. `node`: where it failed; its numbers are for those who reach it alone."""
+    """A promise that cannot be kept. `node`: where it failed; its numbers are for those who reach it alone.
+
+    Args:
+        lowered: the term that would bound what is promised already, where nothing more was asked for.
+    """
 
     code = "PromiseExceeded"
 
-    def __init__(self, node: int, promise: str, bound: int, promised: int, asked: int, *, path: str = "") -> None:
+    def __init__(
+        self, node: int, promise: str, bound: int, promised: int, asked: int, *, lowered: str = "", path: str = ""
+    ) -> None:
         left = max(bound - promised, 0)
         super().__init__(
-            f"{promise}: {asked:,} more are asked for; of {bound:,} that {path or 'it'} has {promised:,} are promised already, "
-            f"{left:,} are left",
+            f"{lowered} cannot be {bound:,}: {path or 'it'} has promised {promised:,} to its tenants"
+            if lowered
+            else f"{promise}: {asked:,} more are asked for; of {bound:,} that {path or 'it'} has {promised:,} are promised "
+            f"already, {left:,} are left",
             tenant=path,
             promise=promise,
             bound=bound,
@@ -45,10 +53,11 @@ class Exceeded(OverQuota):
         )
         self.node = node
         self._numbers = (node, promise, bound, promised, asked)
+        self._lowered = lowered
 
     def shown(self, path: str) -> OverQuota:
         """The same, telling the node by its path."""
-        return Exceeded(*self._numbers, path=path)
+        return Exceeded(*self._numbers, lowered=self._lowered, path=path)
 
     def veiled(self) -> OverQuota:
         """The same for a caller that does not reach the node: without its numbers."""
@@ -66,7 +75,13 @@ def claim(node: Node, promise: str) -> int:
 
 def bound(terms: Terms, promise: str) -> int:
     """What a node may promise its children at most."""
-    return next((most for term in PROMISES[promise] if (most := getattr(terms, term)) is not None), AMOUNT_MOST)
+    term = bounding(terms, promise)
+    return getattr(terms, term) if term else AMOUNT_MOST
+
+
+def bounding(terms: Terms, promise: str) -> str:
+    """The term that says so; empty where none does."""
+    return next((term for term in PROMISES[promise] if getattr(terms, term) is not None), "")
 
 
 class Ledger:
@@ -103,7 +118,7 @@ class Ledger:
         for promise in PROMISES:
             promised, most = node.promised.get(promise, 0), bound(node.terms, promise)
             if promised > most:
-                raise Exceeded(node.id, promise, most, promised, 0)
+                raise Exceeded(node.id, promise, most, promised, 0, lowered=bounding(node.terms, promise))
             self._pass_on(node.parent, promise, claim(node, promise) - claim(old, promise))
 
     def _pass_on(self, at: int, promise: str, more: int) -> None:

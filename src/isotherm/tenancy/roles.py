@@ -85,10 +85,12 @@ def demand_height(caller: Caller, node: int, need: Need) -> None:
 
 def read_roles(words: Iterable[str]) -> frozenset[Role]:
     """Raises Invalid for an unknown role, and for none at all."""
-    try:
-        roles = frozenset(Role(word) for word in words)
-    except ValueError as error:
-        raise Invalid(f"a role is one of {', '.join(role.value for role in Role)}: {error}") from None
+    words = tuple(words)
+    known = [role.value for role in Role]
+    unknown = next((word for word in words if word not in known), None)
+    if unknown is not None:
+        raise Invalid(f"a role is one of {', '.join(known)}; {unknown!r} is none")
+    roles = frozenset(map(Role, words))
     if not roles:
         raise Invalid("a credential carries at least one role")
     return roles

@@ -131,7 +131,8 @@ class Tenants:
         created_ms = self._clock.now_ms()
 
         async def write(txn: Transaction) -> tuple[Seen, bool]:
-            above = await find(txn, caller, "/".join(names[:-1]) or "/", Need.TEND, asked=path)
+            parent = "/".join(names[:-1]) or "/"
+            above = await find(txn, caller, parent, Need.TEND, to_be=f"{path} would be made")
             stored = await txn.get(record.child_row(above[-1].id, names[-1]))
             if stored is not None:
                 old = await _node(txn, record.unpack_id(stored))
@@ -218,7 +219,8 @@ class Tenants:
             old = chain[-1]
             if old.id == ROOT_TENANT or not names:
                 raise Conflict("the root has no name and stays where it is", code="TenantIsRoot")
-            above = await find(txn, caller, "/".join(names[:-1]) or "/", Need.TEND, asked=path)
+            parent = "/".join(names[:-1]) or "/"
+            above = await find(txn, caller, parent, Need.TEND, to_be=f"{path} would lie")
             demand_no_cycle(old.id, above)
             new = replace(old, parent=above[-1].id, name=names[-1])
             if new == old:

@@ -77,7 +77,7 @@ class Operation:
         audited: whether each call of it, done or refused, leaves a record in the audit log.
         query, body: what it takes; every field that is not given keeps its default.
         response: what it answers; None: nothing.
-        columns: of a list, the fields that a table for people shows; none: it finds out which tell rows apart.
+        columns: of a list, the fields that a table for people shows, where any row has them.
         command: its name below `isotherm tenant`, or what its own name begins with, where it has one.
     """
 

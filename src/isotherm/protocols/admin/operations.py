@@ -217,6 +217,7 @@ OPERATIONS: tuple[Operation, ...] = (
         act=_list,
         query=schemas.TenantQuery,
         response=schemas.TenantPage,
+        columns=("path", "id", "standing", "capacity_bytes", "labels"),
         command="list",
     ),
     Operation(

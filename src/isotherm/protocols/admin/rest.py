@@ -8,7 +8,7 @@ credential whose tenant is suspended is refused before anything is looked at. Us
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -27,10 +27,12 @@ from isotherm.telemetry import Log
 from isotherm.tenancy.audit.recorder import Recorder
 from isotherm.tenancy.register import Credential
 from isotherm.tenancy.roles import Caller, demand_role
+from isotherm.tenancy.tree import TenantState
 
 DOCUMENT_PATH = "/v1/openapi.json"
 _NO_STORE = {"Cache-Control": "no-store"}
 _SEGMENT_BYTES_MOST = 8_192
+_TENANT = "{tenant}"
 _ASKED = {"tenant": "tenant", "key": "access_key"}
 
 
@@ -92,14 +94,10 @@ class AdminApi:
         fitting = [
             operation
             for template, operation in self._routes
-            if len(template) == len(segments)
-            and all(
-                part == segment or (part[0] == "{" and segment)
-                for part, segment in zip(template, segments, strict=True)
-            )
+            if len(template) == len(segments) and _begins(segments, template)
         ]
         if not fitting:
-            raise NotFound("nothing lies there; the slashes of a tenant's path are written %2F", code="NoSuchOperation")
+            raise NotFound(self._nothing(segments), code="NoSuchOperation")
         for operation in fitting:
             if operation.method == method:
                 parts = zip(operation.path.split("/")[1:], segments, strict=True)
@@ -107,12 +105,34 @@ class AdminApi:
         allowed = ", ".join(sorted({operation.method for operation in fitting}))
         raise Invalid(f"{method[:16]} is not offered here, but {allowed}", code="MethodNotAllowed", allow=allowed)
 
+    def _nothing(self, segments: list[str]) -> str:
+        """What to say of a path that no operation has."""
+        states = {
+            template[-1]
+            for template, _ in self._routes
+            if template[-2:-1] == ["state"] and len(template) == len(segments) and _begins(segments, template[:-1])
+        }
+        if states:
+            *most, last = [state.value for state in TenantState if state.value in states]
+            return f"nothing lies there: a state is {', '.join(most)} or {last}"
+        upto_tenant = [template[: template.index(_TENANT) + 1] for template, _ in self._routes if _TENANT in template]
+        if any(len(segments) > len(start) and _begins(segments, start) for start in upto_tenant):
+            return "nothing lies there; the slashes of a tenant's path are written %2F"
+        return "nothing lies there"
+
     def _refused(self, error: Exception) -> Response:
         status, told, headers = problem(error)
         if status == 500:
             self._log.error("an operation of the administrative API failed", error=type(error).__name__)
             traceback.print_exception(error)
         return Response(msgspec.json.encode(told, enc_hook=str), status, headers, MEDIA_TYPE)
+
+
+def _begins(segments: Sequence[str], template: Sequence[str]) -> bool:
+    """Whether a path begins as a template says."""
+    return len(segments) >= len(template) and all(
+        part == segment or (part[0] == "{" and segment != "") for part, segment in zip(template, segments, strict=False)
+    )
 
 
 def _rendered(answer: Answer) -> Response:

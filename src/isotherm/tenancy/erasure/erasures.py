@@ -79,7 +79,7 @@ class Erasures:
                 raise Invalid(f"to erase this tenant, confirm it by its path: {path_of(chain)}", code="NotConfirmed")
             if not below and await txn.range(*tree_record.children_of(node.id), 1):
                 raise NotEmpty(
-                    f"{path_of(chain)} has tenants below it: say that they are to be erased, too",
+                    f"{path_of(chain)} has tenants below it: say that they are to be erased, too (by command: --subtree true)",
                     code="TenantNotEmpty",
                     held=["tenants below it"],
                 )
