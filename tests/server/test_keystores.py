@@ -47,6 +47,20 @@ def test_a_directory_that_is_named_is_shared(directory, tmp_path):
     assert (shared / directory.store_id / "2.key").read_bytes() == made
 
 
+def test_stores_that_name_one_directory_have_secrets_of_their_own(tmp_path):
+    shared = (tmp_path / "shared").as_uri()
+    stores = []
+    for number, name in enumerate(("one", "other")):
+        (tmp_path / name / "keys").mkdir(parents=True)
+        directory = DataDirectory(tmp_path / name, str(number) * 32, 0)
+        stores.append(opened(directory, keystore=shared))
+    one, other = stores
+    made = drive(one.make(2))
+    assert drive(other.make(2)) != made
+    assert drive(one.destroy(2))
+    assert drive(other.secret(2)) is not None
+
+
 def test_the_kms_is_named_with_region_and_endpoint(directory):
     keys = opened(directory, keystore="aws-kms:?region=eu-west-1&endpoint=http://127.0.0.1:9")
     assert isinstance(keys, AwsKeys)
