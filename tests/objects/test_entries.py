@@ -39,6 +39,6 @@ def test_what_cannot_be_read_is_named():
 
 
 def test_a_row_of_tomorrow_is_not_guessed_at():
-    tomorrow = KINDS[1][:16] + b"\x02" + KINDS[1][17:]
+    tomorrow = KINDS[1][:16] + b"\x03" + KINDS[1][17:]
     with pytest.raises(Unsupported):
         as_entries([KINDS[0], tomorrow], [b"k0", b"k1"])

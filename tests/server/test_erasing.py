@@ -47,7 +47,7 @@ def test_a_certificate_is_shown_kept_and_verified_without_the_store(store, tmp_p
     assert "was erased" in verified(json.dumps(told["certificate"]), 0)
     assert "not what was signed" in verified(shown.replace('"beta"', '"acme"'), 2)
     other = Signer(bytes(32))
-    assert "tenant 4 beta" in verified(shown, 0, other.public_key.hex(), public_key)
+    assert "tenant @4 beta" in verified(shown, 0, other.public_key.hex(), public_key)
     assert f"the certificate was signed by another key, which was not given: {public_key}" in verified(
         shown, 2, "00" * 32
     )
