@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from benchmarks.s3 import _peers
@@ -60,6 +61,11 @@ def _check(sealed: bool, wanted: bool) -> None:
         raise SystemExit(f"an object is {'' if sealed else 'not '}sealed")
 
 
+def _get(connection: Transfer, path: str, times: int) -> None:
+    for _ in range(times):
+        connection.get(path)
+
+
 def _per_cpu(sites: list[Site], body: Path, rounds: int, gets: int) -> tuple[list[float], list[float]]:
     """Of the sealed against the plain: bytes a CPU second of first GETs, and of those after."""
     first, again = [], []
@@ -71,13 +77,9 @@ def _per_cpu(sites: list[Site], body: Path, rounds: int, gets: int) -> tuple[lis
         for site in sites:
             connection = connections[site.name]
             connection.put(path, body, UNSIGNED)
-            firsts[site.name] = measure(f"{site.name}, first", site.pid, size, lambda: connection.get(path)).cpu_s  # noqa: B023
-            agains[site.name] = measure(
-                f"{site.name}, again",
-                site.pid,
-                size * gets,
-                lambda: [connection.get(path) for _ in range(gets)],  # noqa: B023
-            ).cpu_s
+            firsts[site.name] = measure(f"{site.name}, first", site.pid, size, partial(_get, connection, path, 1)).cpu_s
+            many = partial(_get, connection, path, gets)
+            agains[site.name] = measure(f"{site.name}, again", site.pid, size * gets, many).cpu_s
         first.append(firsts["plain"] / firsts["sealed"])
         again.append(agains["plain"] / agains["sealed"])
     return first, again

@@ -43,7 +43,13 @@ class _Turns:
     def __init__(self, duty: Duty) -> None:
         self._duty = duty
         self._background = Background(duty.ledger, Budget().op_bytes)
-        self.stood_back_s = 0.0
+        self._stood_back_s = 0.0
+
+    def stood_back_ms(self) -> int:
+        """Since this was asked last."""
+        told_ms = round(self._stood_back_s * 1_000)
+        self._stood_back_s -= told_ms / 1_000
+        return told_ms
 
     async def take(self, ops: int, size_bytes: int) -> None:
         clock, background = self._duty.clock, self._background
@@ -51,7 +57,7 @@ class _Turns:
         while not background.may(clock.monotonic()) and not await self._duty.stopped_within(_ASK_AGAIN_S):
             pass
         background.spend(ops, size_bytes)
-        self.stood_back_s += clock.monotonic() - asked_s
+        self._stood_back_s += clock.monotonic() - asked_s
 
 
 class _Mover:
@@ -85,7 +91,7 @@ class _Mover:
             report.trimmed,
             report.uploads,
             report.audited,
-            round(self._turns.stood_back_s * 1_000) - self._counted[-1],
+            self._turns.stood_back_ms(),
         )
         for at, count in enumerate(done):
             self._counted[at] += count

@@ -8,7 +8,7 @@ from __future__ import annotations
 from isotherm.errors import Denied
 from isotherm.meta.port import Reader
 from isotherm.tenancy import vault_record
-from isotherm.tenancy.tree import TenantState, worst
+from isotherm.tenancy.tree import ENDED, worst
 from isotherm.tenancy.tree_reading import chain_of
 from isotherm.tenancy.vault import Vault
 
@@ -25,7 +25,7 @@ async def closed_keys(reader: Reader, vault: Vault) -> dict[int, str]:
     for row, _ in await reader.range(*vault_record.key_rows(), LOOKED_MOST):
         tenant = vault_record.tenant_of(row)
         chain = await chain_of(reader, tenant)
-        if worst(node.state for node in chain) in (TenantState.ERASING, TenantState.ERASED):
+        if worst(node.state for node in chain) in ENDED:
             continue
         try:
             await vault.to_read(tenant)

@@ -37,7 +37,8 @@ class TenantState(Enum):
     ERASED = "erased"
 
 
-BARRED = frozenset((TenantState.SUSPENDED, TenantState.ERASING, TenantState.ERASED))
+ENDED = frozenset((TenantState.ERASING, TenantState.ERASED))
+BARRED = ENDED | {TenantState.SUSPENDED}
 _SEVERITY = list(TenantState)
 
 

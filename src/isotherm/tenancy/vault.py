@@ -23,7 +23,7 @@ from isotherm.segments.sealing import Ciphers, TenantSeal
 from isotherm.tenancy import vault_record as record
 from isotherm.tenancy.keystore import ROOT, KeyStore
 from isotherm.tenancy.roles import ROOT_TENANT
-from isotherm.tenancy.tree import DEPTH_MOST, TenantState, worst
+from isotherm.tenancy.tree import DEPTH_MOST, ENDED, worst
 from isotherm.tenancy.tree_reading import chain_of
 
 KEPT_S = 30.0
@@ -207,7 +207,7 @@ async def _parent(reader: Reader, tenant: int) -> int:
     """The node under whose key that of `tenant` is wrapped: its parent. One that the tree does not know, which is a program's own
     affair, counts as a child of the root. Raises Denied where it has been erased."""
     chain = await chain_of(reader, tenant)
-    if worst(node.state for node in chain) in (TenantState.ERASING, TenantState.ERASED):
+    if worst(node.state for node in chain) in ENDED:
         raise Denied(f"tenant @{tenant} has been erased", code="TenantErased")
     return chain[-1].parent if chain else ROOT_TENANT
 

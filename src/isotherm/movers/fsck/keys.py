@@ -14,7 +14,7 @@ from isotherm.movers.fsck.job import Job
 from isotherm.tenancy import credential_record, tree_record, vault_record
 from isotherm.tenancy.keystore import ROOT, KeyStore
 from isotherm.tenancy.roles import ROOT_TENANT
-from isotherm.tenancy.tree import DEPTH_MOST, TenantState, path_of
+from isotherm.tenancy.tree import DEPTH_MOST, ENDED, path_of
 from isotherm.tenancy.tree_reading import chain_of
 from isotherm.tenancy.vault_record import WrappedKey
 
@@ -177,7 +177,7 @@ def _place(job: Job, tenant: int) -> tuple[int | None, bool]:
         node = tree_record.unpack(stored)
     except IsothermError:
         return None, False
-    return node.parent, node.state in (TenantState.ERASING, TenantState.ERASED)
+    return node.parent, node.state in ENDED
 
 
 def _named(job: Job, tenant: int) -> str:
